@@ -47,14 +47,39 @@ class Node:
         return f"{self.name} = {self.op}({', '.join(map(str, self.inputs))})"
 
 
-@dataclass(eq=False)
 class Function:
-    """A function of the library: a graph whose Placeholder nodes `args` (in order) are its arguments."""
+    """A function of the library: a graph whose Placeholder nodes `args` (in order) are its arguments.
 
-    graph: Graph
-    args: list[str]
-    results: list[Ref]
-    signature: Any = None  # the FunctionDef it came from, where there is one
+    `args` and `results` are views of `graph.inputs` and `graph.outputs`, so that a pass may treat a body like any
+    other graph. Assign a whole new sequence to change them.
+    """
+
+    def __init__(self, graph: Graph, args: Iterable[str], results: Iterable[Ref], signature: Any = None) -> None:
+        self.graph = graph
+        self.signature = signature  # the FunctionDef it came from, where there is one
+        self.args = tuple(args)
+        self.results = tuple(results)
+
+    @property
+    def args(self) -> tuple[str, ...]:
+        """Names of the Placeholder nodes."""
+        return tuple(self.graph.inputs.values())
+
+    @args.setter
+    def args(self, names: Iterable[str]) -> None:
+        self.graph.inputs = {name: name for name in names}
+
+    @property
+    def results(self) -> tuple[Ref, ...]:
+        return tuple(self.graph.outputs.values())
+
+    @results.setter
+    def results(self, refs: Iterable[Ref]) -> None:
+        refs = tuple(refs)
+        names = list(self.graph.outputs)
+        if len(names) != len(refs):
+            names = [f"result_{index}" for index in range(len(refs))]
+        self.graph.outputs = dict(zip(names, refs, strict=True))
 
 
 @dataclass(eq=False)

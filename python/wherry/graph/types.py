@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import enum
-from typing import NamedTuple
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -79,7 +81,12 @@ _NUMPY = {
 
 
 class FuncName(str):
-    """The name of a function in the graph's library, as the value of an attribute such as `body`."""
+    """The name of a function in the graph's library, as the value of an attribute such as `body`.
+
+    attrs: attributes bound by the call; nearly always empty.
+    """
+
+    attrs: Mapping[str, Any] = MappingProxyType({})
 
 
 class TensorType(NamedTuple):
