@@ -1,0 +1,1 @@
+"""The C++ runtime seen from Python, and TensorFlow as its reference."""

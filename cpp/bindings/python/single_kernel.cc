@@ -1,0 +1,187 @@
+// run_kernel: one kernel on numpy arrays, without a pack, for tests that compare each kernel with TensorFlow.
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <cstdlib>
+#include <cstring>
+#include <deque>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "bindings/python/bindings.h"
+#include "runtime/kernel.h"
+
+namespace py = pybind11;
+
+namespace wherry::python {
+namespace {
+
+using Floats = py::array_t<float, py::array::c_style | py::array::forcecast>;
+
+struct FreeMemory {
+  void operator()(void* pointer) const { std::free(pointer); }
+};
+using Block = std::unique_ptr<void, FreeMemory>;
+
+Block Allocate(size_t bytes) {
+  const size_t rounded = (bytes + 127) / 64 * 64;
+  Block block(std::aligned_alloc(64, rounded));
+  if (!block) throw std::bad_alloc();
+  std::memset(block.get(), 0xA5, rounded);  // reading what was never written shows in the results
+  return block;
+}
+
+// A tensor and what it points to.
+struct Held {
+  Tensor tensor;
+  std::vector<int64_t> dims;
+  Block data;
+  std::vector<float> scale, offset;
+};
+
+std::vector<float> Padded(const py::object& object) {
+  std::vector<float> values;
+  if (object.is_none()) return values;
+  const Floats array = object.cast<Floats>();
+  values.assign(array.data(), array.data() + array.size());
+  values.resize((values.size() + 15) / 16 * 16, 0.0F);
+  return values;
+}
+
+// A tensor from {"data": bytes, "dtype": int, "shape": [...]} and, for weights, "layout", "format", "bits", "axis",
+// "scale", "offset".
+void Fill(const py::dict& from, Held& to) {
+  to.dims = from["shape"].cast<std::vector<int64_t>>();
+  const std::string data = from["data"].cast<std::string>();
+  to.data = Allocate(data.size());
+  std::memcpy(to.data.get(), data.data(), data.size());
+  Tensor& tensor = to.tensor;
+  tensor.data = to.data.get();
+  tensor.bytes = data.size();
+  tensor.dims = to.dims.data();
+  tensor.rank = static_cast<int32_t>(to.dims.size());
+  tensor.dtype = static_cast<DType>(from["dtype"].cast<int>());
+  if (from.contains("layout")) tensor.layout = static_cast<Layout>(from["layout"].cast<int>());
+  if (from.contains("format")) {
+    tensor.quant.format = static_cast<WeightFormat>(from["format"].cast<int>());
+    tensor.quant.bits = static_cast<uint8_t>(from["bits"].cast<int>());
+    tensor.quant.axis = static_cast<uint8_t>(from["axis"].cast<int>());
+    to.scale = Padded(from["scale"]);
+    to.offset = Padded(from["offset"]);
+    tensor.quant.channels = from["channels"].cast<int64_t>();
+    tensor.quant.scale = to.scale.empty() ? nullptr : to.scale.data();
+    tensor.quant.offset = to.offset.empty() ? nullptr : to.offset.data();
+  }
+}
+
+// Attribute values with the memory behind them.
+struct HeldAttributes {
+  std::deque<std::string> strings;
+  std::deque<std::vector<int64_t>> lists;
+  std::vector<Attribute> items;
+};
+
+void Fill(const py::dict& from, HeldAttributes& to) {
+  for (const auto& [key, value] : from) {
+    Attribute item;
+    to.strings.push_back(key.cast<std::string>());
+    item.name = StringView(to.strings.back().data(), to.strings.back().size());
+    if (py::isinstance<py::bool_>(value) || py::isinstance<py::int_>(value)) {
+      item.kind = AttrKind::kInt;
+      item.i = value.cast<int64_t>();
+    } else if (py::isinstance<py::float_>(value)) {
+      item.kind = AttrKind::kFloat;
+      item.f = value.cast<double>();
+    } else if (py::isinstance<py::str>(value) || py::isinstance<py::bytes>(value)) {
+      to.strings.push_back(value.cast<std::string>());
+      item.kind = AttrKind::kString;
+      item.s = StringView(to.strings.back().data(), to.strings.back().size());
+    } else {
+      to.lists.push_back(value.cast<std::vector<int64_t>>());
+      item.kind = AttrKind::kInts;
+      item.ints = Span<const int64_t>(to.lists.back().data(), to.lists.back().size());
+    }
+    to.items.push_back(item);
+  }
+}
+
+void Check(Status status, const ErrorSink& errors) {
+  if (!status.ok()) throw std::runtime_error(errors.message());
+}
+
+py::list RunKernel(const std::string& key, const std::vector<py::dict>& inputs, const py::dict& attributes,
+                   const std::vector<py::dict>& outputs, int threads, int isa) {
+  const KernelEntry* entry = FindKernel(StringView(key.data(), key.size()));
+  if (entry == nullptr) throw std::invalid_argument("no kernel " + key);
+  std::deque<Held> held;
+  std::vector<Tensor*> in, out;
+  for (const py::dict& input : inputs) {
+    Fill(input, held.emplace_back());
+    in.push_back(&held.back().tensor);
+  }
+  for (const py::dict& output : outputs) {
+    Held& one = held.emplace_back();
+    one.dims = output["shape"].cast<std::vector<int64_t>>();
+    one.tensor.dims = one.dims.data();
+    one.tensor.rank = static_cast<int32_t>(one.dims.size());
+    one.tensor.dtype = static_cast<DType>(output["dtype"].cast<int>());
+    one.tensor.bytes = static_cast<size_t>(one.tensor.count()) * SizeOf(one.tensor.dtype);
+    one.data = Allocate(one.tensor.bytes);
+    one.tensor.data = one.data.get();
+    out.push_back(&one.tensor);
+  }
+  HeldAttributes attrs;
+  Fill(attributes, attrs);
+
+  ErrorSink errors;
+  alignas(16) std::byte params[kParamsBytes] = {};
+  StepBinder binder;
+  binder.name = StringView(key.data(), key.size());
+  binder.inputs = {in.data(), in.size()};
+  binder.outputs = {out.data(), out.size()};
+  binder.attrs = Attributes({attrs.items.data(), attrs.items.size()});
+  binder.errors = &errors;
+  binder.params = params;
+  binder.isa = isa < 0 ? BestIsa() : static_cast<Isa>(isa);
+  binder.num_threads = threads;
+  PrepareContext prepare;
+  binder.Bind(prepare);
+  Check(entry->prepare(prepare), errors);
+
+  const Block scratch = Allocate(prepare.scratch_bytes());
+  ThreadPool pool;
+  Check(pool.Start(threads, errors), errors);
+  RunContext run;
+  binder.Bind(run, static_cast<std::byte*>(scratch.get()), &pool);
+  Status status;
+  {
+    const py::gil_scoped_release release;
+    status = entry->run(run);
+  }
+  Check(status, errors);
+  py::list results;
+  for (const Tensor* tensor : out) results.append(py::bytes(tensor->as<char>(), tensor->bytes));
+  return results;
+}
+
+py::list KernelKeys() {
+  py::list keys;
+  ForEachKernel(
+      [](const KernelEntry& entry, void* user) { static_cast<py::list*>(user)->append(py::str(entry.key)); }, &keys);
+  return keys;
+}
+
+}  // namespace
+
+void BindSingleKernel(py::module_& module) {
+  module.def("run_kernel", &RunKernel, py::arg("key"), py::arg("inputs"), py::arg("attrs"), py::arg("outputs"),
+             py::arg("threads") = 1, py::arg("isa") = -1,
+             "Prepares and runs one kernel; returns the bytes of each output.");
+  module.def("kernel_keys", &KernelKeys, "Keys of the kernels that are linked in.");
+  module.def("best_isa", [] { return static_cast<int>(BestIsa()); });
+}
+
+}  // namespace wherry::python

@@ -1,0 +1,30 @@
+# How the runtime is compiled: no exceptions, no RTTI, no C++ runtime library at link time, every warning an error.
+target_include_directories(wherry_objects PUBLIC ${PROJECT_SOURCE_DIR}/cpp ${PROJECT_SOURCE_DIR}/cpp/include)
+target_include_directories(wherry_objects SYSTEM PUBLIC ${WHERRY_HIGHWAY_INCLUDE})
+target_compile_options(wherry_objects PRIVATE
+  -Wall -Wextra -Wconversion -Werror
+  $<$<COMPILE_LANGUAGE:CXX>:-fno-exceptions -fno-rtti -fno-threadsafe-statics>
+  -fno-math-errno -ffunction-sections -fdata-sections -fstack-protector-strong
+  # Contraction would let the compiler decide where rounding happens; results must not depend on that.
+  -ffp-contract=off)
+
+# Instruction sets: Highway compiles math/ once for each that is not disabled here.
+set(disabled "HWY_SSSE3|HWY_SSE4|HWY_AVX3_DL|HWY_AVX3_ZEN4|HWY_AVX3_SPR|HWY_AVX10_2")
+string(APPEND disabled "|HWY_SVE|HWY_SVE2|HWY_SVE_256|HWY_SVE2_128|HWY_NEON_BF16|HWY_NEON")
+if("avx2" IN_LIST WHERRY_ISAS)
+  target_compile_definitions(wherry_objects PUBLIC WHERRY_ISA_AVX2=1)
+else()
+  string(APPEND disabled "|HWY_AVX2")
+endif()
+if("avx512" IN_LIST WHERRY_ISAS)
+  target_compile_definitions(wherry_objects PUBLIC WHERRY_ISA_AVX512=1)
+else()
+  string(APPEND disabled "|HWY_AVX3")
+endif()
+target_compile_definitions(wherry_objects PUBLIC "HWY_DISABLED_TARGETS=(${disabled})")
+
+if(WHERRY_SANITIZE)
+  target_compile_options(wherry_objects PUBLIC -fsanitize=${WHERRY_SANITIZE} -fno-omit-frame-pointer -g)
+  target_link_options(wherry_objects PUBLIC -fsanitize=${WHERRY_SANITIZE})
+  add_link_options(-fsanitize=${WHERRY_SANITIZE})
+endif()

@@ -1,0 +1,35 @@
+// The shape that all one-input elementwise kernels share: same type in and out, same shape, any layout of dims.
+#ifndef WHERRY_KERNELS_ELEMENTWISE_UNARY_H_
+#define WHERRY_KERNELS_ELEMENTWISE_UNARY_H_
+
+#include "kernels/select.h"
+
+namespace wherry::kernels {
+
+inline Status PrepareUnary(PrepareContext& context, DType in, DType out) {
+  WHERRY_RETURN_IF_ERROR(context.ExpectCounts(1, 1));
+  WHERRY_RETURN_IF_ERROR(context.ExpectInputType(0, in));
+  WHERRY_RETURN_IF_ERROR(context.ExpectOutputType(0, out));
+  if (!context.input(0).SameShape(context.output(0))) {
+    return context.Fail(Code::kCorrupt, "output and input differ in shape");
+  }
+  return Status::Ok();
+}
+
+// Elements that are worth a thread of their own.
+inline constexpr int64_t kElementwiseGrain = 16384;
+
+// out[i] = f(in[i]). Works in place.
+template <typename In, typename Out, typename F>
+Status RunUnary(RunContext& context, const F& f) {
+  const In* in = context.input(0).as<const In>();
+  Out* out = context.output(0).as<Out>();
+  context.threads().ForRange(context.input(0).count(), kElementwiseGrain, [&](int64_t begin, int64_t end, int) {
+    for (int64_t i = begin; i < end; ++i) out[i] = f(in[i]);
+  });
+  return Status::Ok();
+}
+
+}  // namespace wherry::kernels
+
+#endif  // WHERRY_KERNELS_ELEMENTWISE_UNARY_H_

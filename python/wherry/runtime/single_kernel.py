@@ -1,0 +1,64 @@
+"""Runs one kernel of the C++ runtime on numpy arrays, without a pack: how kernels are compared with TensorFlow."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from wherry.graph import DType
+
+
+@dataclass
+class StoredWeight:
+    """A weight as a pack stores it (see cpp/runtime/tensor.h): bytes, layout, codes and what turns them back."""
+
+    data: bytes
+    shape: tuple[int, ...]
+    layout: int = 0
+    format: int = 0
+    bits: int = 0
+    axis: int = 0
+    channels: int = 0
+    scale: np.ndarray | None = None
+    offset: np.ndarray | None = None
+    dtype: DType = DType.FLOAT
+
+
+def run_kernel(
+    key: str,
+    inputs: Sequence[np.ndarray | StoredWeight],
+    attrs: Mapping[str, Any],
+    outputs: Sequence[tuple[Any, tuple[int, ...]]],
+    threads: int = 1,
+    isa: int | None = None,
+) -> list[np.ndarray]:
+    """Runs the kernel with this key.
+
+    outputs: numpy dtype and shape of each output. isa: 0 portable, 1 AVX2, 2 AVX-512; the best by default.
+    Raises RuntimeError with the kernel's message when it refuses its arguments, ValueError for an unknown key.
+    """
+    from wherry import _native
+
+    packed: list[dict[str, Any]] = []
+    for value in inputs:
+        if isinstance(value, StoredWeight):
+            packed.append({
+                "data": value.data, "dtype": int(value.dtype), "shape": list(value.shape),
+                "layout": value.layout, "format": value.format, "bits": value.bits, "axis": value.axis,
+                "channels": value.channels, "scale": value.scale, "offset": value.offset,
+            })
+        else:
+            array = np.asarray(value)
+            dtype = DType.from_numpy(array.dtype)
+            packed.append({"data": array.tobytes(), "dtype": int(dtype), "shape": list(array.shape)})
+    wanted = [{"dtype": int(DType.from_numpy(dtype)), "shape": list(shape)} for dtype, shape in outputs]
+    results = _native.run_kernel(
+        key, packed, dict(attrs), wanted, threads=threads, isa=-1 if isa is None else isa
+    )
+    return [
+        np.frombuffer(data, dtype=np.dtype(dtype)).reshape(shape)
+        for data, (dtype, shape) in zip(results, outputs, strict=True)
+    ]
