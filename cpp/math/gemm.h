@@ -1,0 +1,68 @@
+// C[m, n] = activation(A[m, k] x B[k, n] + bias[n]) in float32, B in panels of any weight format.
+//
+// The work is cut into tasks that any threads may run in any order; each task writes a part of C of its own.
+// Every element of C is one chain of multiply-adds over rising k, so its bits depend neither on how the work is cut
+// nor on the number of threads, only on the instruction set.
+//
+// Use: plan once (in Prepare: it says how much scratch memory a task needs), then run tasks 0 .. tasks - 1.
+#ifndef WHERRY_MATH_GEMM_H_
+#define WHERRY_MATH_GEMM_H_
+
+#include <cstddef>
+#include <cstdint>
+
+#include "math/activation.h"
+#include "math/isa.h"
+#include "math/panels.h"
+
+namespace wherry::math {
+
+// Copies columns [k0, k1) of rows [row, row + rows) of A to out[r * stride + (k - k0)]. `source` is the caller's.
+using CopyRows = void (*)(const void* source, int64_t row, int64_t rows, int64_t k0, int64_t k1, float* out,
+                          int64_t stride);
+
+// The left operand: a matrix in memory, or rows made on the fly (patches of an image).
+struct RowSource {
+  const float* data = nullptr;  // row-major; used when copy is null
+  int64_t stride = 0;           // floats from one row to the next
+  CopyRows copy = nullptr;
+  const void* source = nullptr;
+
+  static RowSource Matrix(const float* data, int64_t stride) { return {data, stride, nullptr, nullptr}; }
+  static RowSource Made(CopyRows copy, const void* source) { return {nullptr, 0, copy, source}; }
+};
+
+// What happens to a sum before it is stored.
+struct Epilogue {
+  const float* bias = nullptr;  // one per column of B, need not be padded; null for none
+  Activation activation = Activation::kNone;
+  float alpha = 0.0F;           // of LeakyRelu
+  bool accumulate = false;      // start from what C holds instead of 0
+};
+
+// How one product is cut. Plain data: fits in a kernel's params.
+struct GemmPlan {
+  int64_t m = 0;
+  int64_t k = 0;
+  int64_t column_begin = 0;  // the columns of B and C that are computed; begin need not be a multiple of 16
+  int64_t column_end = 0;
+  int64_t row_parts = 0;
+  int64_t column_parts = 0;
+  Isa isa = Isa::kPortable;
+  bool dequantizes = false;
+  size_t scratch_bytes = 0;  // for each task that runs at the same time, aligned to 64
+
+  int64_t tasks() const { return row_parts * column_parts; }
+};
+
+// Sizes may be 0 (k = 0 gives activation(bias)). threads is how many may run tasks at once.
+GemmPlan PlanGemm(int64_t m, int64_t k, int64_t column_begin, int64_t column_end, bool dequantizes, Isa isa,
+                  int threads);
+
+// Runs one task. c points at row 0, column 0 (not column_begin); ldc is in floats. scratch: plan.scratch_bytes.
+void RunGemmTask(const GemmPlan& plan, const RowSource& a, const PanelMatrix& b, const Epilogue& epilogue, float* c,
+                 int64_t ldc, int64_t task, std::byte* scratch);
+
+}  // namespace wherry::math
+
+#endif  // WHERRY_MATH_GEMM_H_
