@@ -71,12 +71,12 @@ def value_to_proto(value: Value, proto: Any) -> None:
     if isinstance(value, ProtoValue):
         proto.CopyFrom(value.proto)
         return
-    array_to_proto(value.numpy(), proto)
+    array_to_proto(value.numpy(), proto, value.type.dtype)
 
 
-def array_to_proto(array: np.ndarray, proto: Any) -> None:
+def array_to_proto(array: np.ndarray, proto: Any, dtype: DType | None = None) -> None:
     """Fills in a TensorProto from a numpy array; strings may be an object array or numpy's own string types."""
-    dtype = DType.from_numpy(array.dtype)
+    dtype = DType.from_numpy(array.dtype) if dtype is None else dtype
     proto.dtype = int(dtype)
     shape_to_proto(ShapeAttr(tuple(array.shape)), proto.tensor_shape)
     if dtype is DType.STRING:

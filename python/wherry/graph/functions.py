@@ -107,6 +107,8 @@ def _to_functiondef(name: str, function: Function, functions: Mapping[str, Funct
         node = nodes[arg]
         arg_proto = proto.signature.input_arg.add()
         old_index, old_arg = old_args.get(arg, (None, None))
+        if old_arg is not None and old_arg.type != int(node.attrs["dtype"]):
+            old_index = old_arg = None  # a pass gave it another type, so what was said about it no longer holds
         if old_arg is not None:
             arg_proto.CopyFrom(old_arg)
         arg_proto.name = arg_names[arg]
@@ -163,9 +165,9 @@ def _keep_signature(name: str, function: Function, proto: Any) -> None:
         proto.signature.attr.extend(old.signature.attr)
         for key, attr in old.attr.items():
             proto.attr[key].CopyFrom(attr)
-        for key, node in old.control_ret.items():
-            if node in function.graph.nodes:
-                proto.control_ret[key] = node
+        for key in old.signature.control_output:
+            if old.control_ret[key] in function.graph.nodes:
+                proto.control_ret[key] = old.control_ret[key]
                 proto.signature.control_output.append(key)
     proto.signature.name = name
 
