@@ -88,7 +88,10 @@ struct Tensor {
   DType dtype = DType::kInvalid;  // of the values: kF32 for quantized weights
   Layout layout = Layout::kRowMajor;
   Quantization quant;
-  uint64_t bytes = 0;            // of `data`, all of it
+  uint64_t bytes = 0;            // of `data`, all of it; 0 for an output that nobody wants
+
+  // Whether a kernel with optional outputs has to write this one. Known in Prepare already.
+  bool wanted() const { return bytes != 0; }
 
   int64_t dim(int i) const { return dims[i]; }
   int64_t count() const {

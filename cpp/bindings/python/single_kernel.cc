@@ -128,10 +128,11 @@ py::list RunKernel(const std::string& key, const std::vector<py::dict>& inputs, 
     one.tensor.dims = one.dims.data();
     one.tensor.rank = static_cast<int32_t>(one.dims.size());
     one.tensor.dtype = static_cast<DType>(output["dtype"].cast<int>());
+    out.push_back(&one.tensor);
+    if (output["unwanted"].cast<bool>()) continue;
     one.tensor.bytes = static_cast<size_t>(one.tensor.count()) * SizeOf(one.tensor.dtype);
     one.data = Allocate(one.tensor.bytes);
     one.tensor.data = one.data.get();
-    out.push_back(&one.tensor);
   }
   HeldAttributes attrs;
   Fill(attributes, attrs);

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,10 +34,12 @@ def run_kernel(
     outputs: Sequence[tuple[Any, tuple[int, ...]]],
     threads: int = 1,
     isa: int | None = None,
+    unwanted: Collection[int] = (),
 ) -> list[np.ndarray]:
     """Runs the kernel with this key.
 
     outputs: numpy dtype and shape of each output. isa: 0 portable, 1 AVX2, 2 AVX-512; the best by default.
+    unwanted: outputs that get no memory, as a pack's unused outputs; they are returned empty.
     Raises RuntimeError with the kernel's message when it refuses its arguments, ValueError for an unknown key.
     """
     from wherry import _native
@@ -54,11 +56,14 @@ def run_kernel(
             array = np.asarray(value)
             dtype = DType.from_numpy(array.dtype)
             packed.append({"data": array.tobytes(), "dtype": int(dtype), "shape": list(array.shape)})
-    wanted = [{"dtype": int(DType.from_numpy(dtype)), "shape": list(shape)} for dtype, shape in outputs]
+    wanted = [
+        {"dtype": int(DType.from_numpy(dtype)), "shape": list(shape), "unwanted": index in unwanted}
+        for index, (dtype, shape) in enumerate(outputs)
+    ]
     results = _native.run_kernel(
         key, packed, dict(attrs), wanted, threads=threads, isa=-1 if isa is None else isa
     )
     return [
-        np.frombuffer(data, dtype=np.dtype(dtype)).reshape(shape)
-        for data, (dtype, shape) in zip(results, outputs, strict=True)
+        np.frombuffer(data, dtype=np.dtype(dtype)).reshape((0,) if index in unwanted else shape)
+        for index, (data, (dtype, shape)) in enumerate(zip(results, outputs, strict=True))
     ]

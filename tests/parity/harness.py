@@ -1,0 +1,42 @@
+"""Runs kernels for the parity tests and remembers which, so that a module can prove that it left none out."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from wherry.runtime import single_kernel
+from wherry.runtime.single_kernel import StoredWeight
+
+KERNELS = Path(__file__).resolve().parents[2] / "cpp" / "kernels"
+_LINE = re.compile(r'WHERRY_KERNEL\((\w+), "[^"]*", "[^"]*", "([^"]+)"\)')
+_exercised: set[str] = set()
+
+
+def run_kernel(
+    key: str,
+    inputs: Sequence[np.ndarray | StoredWeight],
+    attrs: Mapping[str, Any],
+    outputs: Sequence[tuple[Any, tuple[int, ...]]],
+    threads: int = 1,
+    isa: int | None = None,
+    unwanted: Collection[int] = (),
+) -> list[np.ndarray]:
+    """As wherry.runtime.single_kernel.run_kernel; a run that succeeds counts as exercised."""
+    results = single_kernel.run_kernel(key, inputs, attrs, outputs, threads=threads, isa=isa, unwanted=unwanted)
+    _exercised.add(key)
+    return results
+
+
+def untested(folder: str, files: Collection[str] | None = None) -> list[str]:
+    """Keys of cpp/kernels/<folder>/kernels.def, of these source files or of all, that have not run in this process.
+
+    Call it in a module's last test. That test needs the whole module to run in one process (pytest-xdist:
+    --dist loadfile).
+    """
+    lines = _LINE.findall((KERNELS / folder / "kernels.def").read_text())
+    return [key for key, file in lines if (files is None or file in files) and key not in _exercised]
