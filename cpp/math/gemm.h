@@ -43,7 +43,7 @@ struct Epilogue {
 // How one product is cut. Plain data: fits in a kernel's params.
 struct GemmPlan {
   int64_t m = 0;
-  int64_t k = 0;
+  int64_t k = 0;             // rows of B that take part, from B's first_row on
   int64_t column_begin = 0;  // the columns of B and C that are computed; begin need not be a multiple of 16
   int64_t column_end = 0;
   int64_t row_parts = 0;
