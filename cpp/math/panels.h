@@ -22,13 +22,13 @@ struct PanelMatrix {
   const void* data = nullptr;
   int64_t k = 0;
   int64_t n = 0;
-  // A product takes rows [first_row, first_row + GemmPlan::k): an LSTM keeps its input and recurrent weights in one
-  // matrix. `dequantize` counts rows from 0.
-  int64_t first_row = 0;
   const float* scale = nullptr;   // one per column, padded to a multiple of 16; int8 and minmax
   const float* offset = nullptr;  // likewise; minmax
   int bits = 0;                   // minmax: 2 to 16
   DequantizePanel dequantize = nullptr;  // null: data are float32
+  // A product takes rows [first_row, first_row + GemmPlan::k): an LSTM keeps its input and recurrent weights in one
+  // matrix. `dequantize` counts rows from 0.
+  int64_t first_row = 0;
 
   int64_t panels() const { return (n + kPanelColumns - 1) / kPanelColumns; }
 };
