@@ -8,6 +8,8 @@ target_compile_options(wherry_objects PRIVATE
   # Contraction would let the compiler decide where rounding happens; results must not depend on that.
   -ffp-contract=off)
 
+target_compile_definitions(wherry_objects PRIVATE WHERRY_VERSION="${PROJECT_VERSION}")
+
 # Instruction sets: Highway compiles math/ once for each that is not disabled here.
 set(disabled "HWY_SSSE3|HWY_SSE4|HWY_AVX3_DL|HWY_AVX3_ZEN4|HWY_AVX3_SPR|HWY_AVX10_2")
 string(APPEND disabled "|HWY_SVE|HWY_SVE2|HWY_SVE_256|HWY_SVE2_128|HWY_NEON_BF16|HWY_NEON")

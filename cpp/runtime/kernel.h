@@ -65,6 +65,9 @@ class PrepareContext : public KernelContext {
   // Bytes of scratch memory that Run will find in scratch(), aligned to 64. May depend on num_threads() and isa().
   void RequestScratch(size_t bytes) { scratch_bytes_ = bytes; }
   size_t scratch_bytes() const { return scratch_bytes_; }
+  // Says that Run copes with outputs whose data is null because nobody reads them.
+  void AllowUnusedOutputs() { unused_outputs_ = true; }
+  bool allows_unused_outputs() const { return unused_outputs_; }
 
   // Checks that save every kernel the same lines.
   Status ExpectCounts(int inputs, int outputs) const;
@@ -78,6 +81,7 @@ class PrepareContext : public KernelContext {
   friend class StepBinder;
   Attributes attrs_;
   size_t scratch_bytes_ = 0;
+  bool unused_outputs_ = false;
 };
 
 class RunContext : public KernelContext {

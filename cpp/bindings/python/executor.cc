@@ -1,8 +1,181 @@
-// wherry._native.Executor: a pack opened through the C++ runtime.
+// wherry._native.Executor: a pack opened through the C++ runtime. Errors become wherry._native.RuntimeError(code, text),
+// which python/wherry/runtime/executor.py turns into the exceptions of the public API.
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
 #include "bindings/python/bindings.h"
+#include "runtime/hash.h"
+#include "wherry/wherry.h"
+
+namespace py = pybind11;
 
 namespace wherry::python {
+namespace {
 
-void BindExecutor(pybind11::module_&) {}
+struct NativeError {
+  int code;
+  std::string message;
+};
+
+class PyExecutor {
+ public:
+  PyExecutor(const py::object& source, int threads, uint64_t memory_budget) {
+    const wherry_options options{threads, memory_budget};
+    wherry_model* model = nullptr;
+    wherry_status status;
+    if (py::isinstance<py::bytes>(source)) {
+      // Bytes objects are aligned to 8 at the least, and unchangeable: they are borrowed, not copied.
+      held_ = source;
+      char* data = nullptr;
+      Py_ssize_t size = 0;
+      PyBytes_AsStringAndSize(source.ptr(), &data, &size);
+      const size_t misaligned = reinterpret_cast<uintptr_t>(data) % 64;
+      const py::gil_scoped_release release;
+      if (misaligned != 0) {
+        copy_.resize(static_cast<size_t>(size) / 64 + 1);
+        std::copy(data, data + size, reinterpret_cast<char*>(copy_.data()));
+        data = reinterpret_cast<char*>(copy_.data());
+      }
+      status = wherry_open_memory(data, static_cast<size_t>(size), &options, &model);
+    } else {
+      const std::string path = source.cast<std::string>();
+      const py::gil_scoped_release release;
+      status = wherry_open_path(path.c_str(), &options, &model);
+    }
+    model_.reset(model);
+    Check(status);
+  }
+
+  py::list Inputs() const { return Infos(&wherry_input_info, wherry_input_count(model())); }
+  py::list Outputs() const { return Infos(&wherry_output_info, wherry_output_count(model())); }
+
+  // `arrays` are C-contiguous, of the inputs' types and shapes; executor.py has seen to that.
+  py::list Run(const std::vector<py::array>& arrays) {
+    for (size_t i = 0; i < arrays.size(); ++i) {
+      Check(wherry_set_input(model(), static_cast<int32_t>(i), arrays[i].data(), static_cast<size_t>(arrays[i].nbytes())));
+    }
+    wherry_status status;
+    {
+      const py::gil_scoped_release release;
+      status = wherry_run(model());
+    }
+    Check(status);
+    py::list results;
+    for (int32_t i = 0; i < wherry_output_count(model()); ++i) {
+      const void* data = nullptr;
+      size_t bytes = 0;
+      Check(wherry_output(model(), i, &data, &bytes));
+      results.append(py::bytearray(static_cast<const char*>(data), bytes));
+    }
+    return results;
+  }
+
+  void SetProgress(const py::object& callback) {
+    progress_ = callback;
+    const bool on = !callback.is_none();
+    Check(wherry_set_progress(model(), on ? &Progress : nullptr, this));
+  }
+  void Cancel() { Check(wherry_cancel(model())); }
+
+  py::dict Stats() const {
+    wherry_stats stats;
+    Check(wherry_get_stats(model(), &stats));
+    py::dict result;
+    result["load_seconds"] = stats.load_seconds;
+    result["inference_seconds"] = stats.inference_seconds;
+    result["io_seconds"] = stats.io_seconds;
+    result["peak_bytes"] = stats.peak_bytes;
+    result["runs"] = stats.runs;
+    result["partitions"] = stats.partitions;
+    return result;
+  }
+
+  void Close() { model_.reset(); }
+
+ private:
+  struct Closer {
+    void operator()(wherry_model* model) const { wherry_close(model); }
+  };
+  struct alignas(64) Line {
+    char bytes[64];
+  };
+
+  wherry_model* model() const {
+    if (!model_) throw NativeError{WHERRY_WRONG_STATE, "the executor is closed"};
+    return model_.get();
+  }
+
+  void Check(wherry_status status) const {
+    if (status != WHERRY_OK) throw NativeError{status, model_ ? wherry_message(model_.get()) : "out of memory"};
+  }
+
+  py::list Infos(wherry_status (*get)(wherry_model*, int32_t, wherry_tensor_info*), int32_t count) const {
+    py::list result;
+    for (int32_t i = 0; i < count; ++i) {
+      wherry_tensor_info info;
+      Check(get(model(), i, &info));
+      result.append(py::make_tuple(std::string(info.name), static_cast<int>(info.dtype),
+                                   std::vector<int64_t>(info.dims, info.dims + info.rank)));
+    }
+    return result;
+  }
+
+  static int Progress(void* user, int32_t done, int32_t partitions) {
+    PyExecutor& self = *static_cast<PyExecutor*>(user);
+    const py::gil_scoped_acquire acquire;
+    try {
+      const py::object answer = self.progress_(done, partitions);
+      return !answer.is_none() && answer.cast<bool>() ? 1 : 0;
+    } catch (py::error_already_set& error) {
+      error.discard_as_unraisable("wherry progress callback");
+      return 1;
+    }
+  }
+
+  py::object held_;
+  py::object progress_;
+  std::vector<Line> copy_;
+  std::unique_ptr<wherry_model, Closer> model_;
+};
+
+}  // namespace
+
+void BindExecutor(py::module_& module) {
+  // Never destroyed: the translator below may run while the interpreter shuts down.
+  static PyObject* native_error = PyErr_NewException("wherry._native.NativeError", nullptr, nullptr);
+  module.attr("NativeError") = py::handle(native_error);
+  py::register_exception_translator([](std::exception_ptr pointer) {
+    try {
+      if (pointer) std::rethrow_exception(pointer);
+    } catch (const NativeError& error) {
+      const py::tuple arguments = py::make_tuple(error.code, error.message);
+      PyErr_SetObject(native_error, arguments.ptr());
+    }
+  });
+  py::class_<PyExecutor>(module, "Executor")
+      .def(py::init<const py::object&, int, uint64_t>(), py::arg("source"), py::arg("threads"),
+           py::arg("memory_budget"))
+      .def("inputs", &PyExecutor::Inputs)
+      .def("outputs", &PyExecutor::Outputs)
+      .def("run", &PyExecutor::Run)
+      .def("set_progress", &PyExecutor::SetProgress)
+      .def("cancel", &PyExecutor::Cancel)
+      .def("stats", &PyExecutor::Stats)
+      .def("close", &PyExecutor::Close);
+  module.def(
+      "hash64",
+      [](const py::buffer& buffer) {
+        const py::buffer_info info = buffer.request();
+        const size_t bytes = static_cast<size_t>(info.size * info.itemsize);
+        const py::gil_scoped_release release;
+        return Hash64(info.ptr, bytes);
+      },
+      "XXH64, seed 0, of a contiguous buffer.");
+}
 
 }  // namespace wherry::python

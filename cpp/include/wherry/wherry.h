@@ -1,0 +1,125 @@
+/* Wherry's C API: opens a pack and runs it.
+ *
+ * Threads: a handle may be used from any thread, by one thread at a time; wherry_cancel may come from any thread at
+ * any time. There is no global state. Every call returns a status; wherry_message says in one line what went wrong.
+ * Strings are UTF-8 and, like all pointers handed out, belong to the handle and live until it is closed unless said
+ * otherwise. Sizes are bytes. Tensors are row-major. */
+#ifndef WHERRY_WHERRY_H_
+#define WHERRY_WHERRY_H_
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(_WIN32)
+#define WHERRY_API __declspec(dllexport)
+#else
+#define WHERRY_API __attribute__((visibility("default")))
+#endif
+
+/* 1xx: the call. 2xx: the pack. 3xx: resources. 4xx: the run. */
+typedef enum wherry_status {
+  WHERRY_OK = 0,
+  WHERRY_INVALID_ARGUMENT = 100,
+  WHERRY_UNKNOWN_NAME = 101,
+  WHERRY_SHAPE_MISMATCH = 102,
+  WHERRY_TYPE_MISMATCH = 103,
+  WHERRY_WRONG_STATE = 104,
+  WHERRY_NOT_A_PACK = 200,
+  WHERRY_TRUNCATED = 201,
+  WHERRY_CORRUPT = 202,
+  WHERRY_NEWER_VERSION = 203,
+  WHERRY_MISSING_KERNEL = 204,
+  WHERRY_OUT_OF_MEMORY = 300,
+  WHERRY_BUDGET_TOO_SMALL = 301,
+  WHERRY_IO = 302,
+  WHERRY_THREAD = 303,
+  WHERRY_CANCELLED = 400,
+  WHERRY_KERNEL_FAILED = 401
+} wherry_status;
+
+/* Element types, numbered as TensorFlow's DataType. */
+typedef enum wherry_dtype {
+  WHERRY_FLOAT32 = 1,
+  WHERRY_FLOAT64 = 2,
+  WHERRY_INT32 = 3,
+  WHERRY_UINT8 = 4,
+  WHERRY_INT16 = 5,
+  WHERRY_INT8 = 6,
+  WHERRY_INT64 = 9,
+  WHERRY_BOOL = 10,
+  WHERRY_UINT16 = 17,
+  WHERRY_FLOAT16 = 19,
+  WHERRY_UINT32 = 22,
+  WHERRY_UINT64 = 23
+} wherry_dtype;
+
+typedef struct wherry_model wherry_model;
+
+typedef struct wherry_options {
+  int32_t threads;        /* 0: one for each processor */
+  uint64_t memory_budget; /* bytes that the model may add to the process; 0: what the pack was planned for */
+} wherry_options;
+
+typedef struct wherry_tensor_info {
+  const char* name;    /* as in the model's signature */
+  wherry_dtype dtype;
+  int32_t rank;
+  const int64_t* dims; /* `rank` of them */
+  size_t bytes;
+} wherry_tensor_info;
+
+typedef struct wherry_stats {
+  double load_seconds;
+  double inference_seconds; /* of the last run */
+  double io_seconds;        /* of that, waiting for weights */
+  uint64_t peak_bytes;      /* the most that the handle held at one time, mapped weights included */
+  uint64_t runs;
+  int32_t partitions;
+} wherry_stats;
+
+/* Each opens a pack. `options` may be null. *model is always set, unless memory for it is short, so that
+ * wherry_message can be asked; close it whether or not opening succeeded. */
+WHERRY_API wherry_status wherry_open_path(const char* path, const wherry_options* options, wherry_model** model);
+/* The descriptor is duplicated. bytes 0 stands for the rest of the file; an Android asset has its own offset and
+ * length inside the APK. */
+WHERRY_API wherry_status wherry_open_descriptor(int descriptor, uint64_t offset, uint64_t bytes,
+                                                const wherry_options* options, wherry_model** model);
+/* The memory is borrowed until the model is closed. It should be aligned to 64. */
+WHERRY_API wherry_status wherry_open_memory(const void* data, size_t bytes, const wherry_options* options,
+                                            wherry_model** model);
+/* Null is allowed. */
+WHERRY_API void wherry_close(wherry_model* model);
+
+/* What the last call that failed on this handle has to say; "" when none did. */
+WHERRY_API const char* wherry_message(const wherry_model* model);
+
+WHERRY_API int32_t wherry_input_count(const wherry_model* model);
+WHERRY_API int32_t wherry_output_count(const wherry_model* model);
+WHERRY_API wherry_status wherry_input_info(wherry_model* model, int32_t index, wherry_tensor_info* info);
+WHERRY_API wherry_status wherry_output_info(wherry_model* model, int32_t index, wherry_tensor_info* info);
+
+/* Lends an input until the next run has ended. `bytes` must be the input's size, `data` aligned for its type. */
+WHERRY_API wherry_status wherry_set_input(wherry_model* model, int32_t index, const void* data, size_t bytes);
+WHERRY_API wherry_status wherry_run(wherry_model* model);
+/* A view of an output of the last run, valid until the next run or wherry_close. */
+WHERRY_API wherry_status wherry_output(wherry_model* model, int32_t index, const void** data, size_t* bytes);
+
+/* Called on the running thread after each partition; a result other than 0 cancels the run. Null switches it off. */
+typedef int (*wherry_progress)(void* user, int32_t partitions_done, int32_t partitions);
+WHERRY_API wherry_status wherry_set_progress(wherry_model* model, wherry_progress progress, void* user);
+/* Makes the run in progress return WHERRY_CANCELLED before its next step. */
+WHERRY_API wherry_status wherry_cancel(wherry_model* model);
+
+WHERRY_API wherry_status wherry_get_stats(const wherry_model* model, wherry_stats* stats);
+/* "0.1.0" */
+WHERRY_API const char* wherry_version(void);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* WHERRY_WHERRY_H_ */

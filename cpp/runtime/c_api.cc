@@ -1,0 +1,209 @@
+// The C API over Executor. Handles are made with malloc, so that no C++ runtime library is needed.
+#include <cstdlib>
+#include <cstring>
+#include <new>
+
+#include "runtime/executor.h"
+#include "wherry/wherry.h"
+
+using wherry::Code;
+using wherry::Executor;
+using wherry::Status;
+
+struct wherry_model {
+  Executor executor;
+  wherry::Array<char> names;  // of inputs, then outputs, each ended by NUL
+  wherry::Array<const char*> name_of;
+  bool ready = false;
+};
+
+namespace {
+
+wherry_status ToC(Status status) { return static_cast<wherry_status>(status.code()); }
+
+wherry_status FromErrno(wherry_model* model, int error, const char* what) {
+  return ToC(model->executor.errors().Fail(Code::kIo, "%s: %s", what, std::strerror(error)));
+}
+
+bool CopyNames(wherry_model* model) {
+  const wherry::Pack& pack = model->executor.pack();
+  const uint64_t inputs = pack.inputs.size(), count = inputs + pack.outputs.size();
+  const auto name = [&](uint64_t i) {
+    return pack.String(i < inputs ? pack.inputs[i].name : pack.outputs[i - inputs].name);
+  };
+  size_t bytes = 0;
+  for (uint64_t i = 0; i < count; ++i) bytes += name(i).size + 1;
+  if (!model->names.Allocate(bytes) || !model->name_of.Allocate(static_cast<size_t>(count))) return false;
+  char* at = model->names.data();
+  for (uint64_t i = 0; i < count; ++i) {
+    const wherry::StringView text = name(i);
+    std::memcpy(at, text.data, text.size);
+    model->name_of[static_cast<size_t>(i)] = at;
+    at += text.size + 1;
+  }
+  return true;
+}
+
+wherry_status Open(wherry_model* model, const wherry_options* options) {
+  wherry::ExecutorOptions chosen;
+  if (options != nullptr) {
+    if (options->threads < 0) {
+      return ToC(model->executor.errors().Fail(Code::kInvalidArgument, "threads is %d, it must be 0 or more",
+                                               options->threads));
+    }
+    chosen.threads = options->threads;
+    chosen.memory_budget = options->memory_budget;
+  }
+  const Status status = model->executor.Open(chosen);
+  if (!status.ok()) return ToC(status);
+  if (!CopyNames(model)) {
+    return ToC(model->executor.errors().Fail(Code::kOutOfMemory, "no memory for the names of inputs and outputs"));
+  }
+  model->ready = true;
+  return WHERRY_OK;
+}
+
+wherry_model* NewModel(wherry_model** model) {
+  void* memory = std::malloc(sizeof(wherry_model));
+  *model = memory == nullptr ? nullptr : new (memory) wherry_model();
+  return *model;
+}
+
+wherry_status NotReady(wherry_model* model) {
+  return ToC(model->executor.errors().Fail(Code::kWrongState, "the pack was not opened"));
+}
+
+void Describe(const wherry_model* model, const wherry::Tensor& tensor, int32_t name, wherry_tensor_info* info) {
+  info->name = model->name_of[static_cast<size_t>(name)];
+  info->dtype = static_cast<wherry_dtype>(tensor.dtype);
+  info->rank = tensor.rank;
+  info->dims = tensor.dims;
+  info->bytes = static_cast<size_t>(tensor.bytes);
+}
+
+wherry_status NoSuch(wherry_model* model, const char* what, int32_t index, int32_t count) {
+  return ToC(model->executor.errors().Fail(Code::kUnknownName, "there is no %s %d, the pack has %d", what, index, count));
+}
+
+}  // namespace
+
+extern "C" {
+
+wherry_status wherry_open_path(const char* path, const wherry_options* options, wherry_model** model) {
+  if (model == nullptr || path == nullptr) return WHERRY_INVALID_ARGUMENT;
+  if (NewModel(model) == nullptr) return WHERRY_OUT_OF_MEMORY;
+  const int error = (*model)->executor.file().OpenPath(path);
+  if (error != 0) {
+    return ToC((*model)->executor.errors().Fail(Code::kIo, "%s: %s", path, std::strerror(error)));
+  }
+  return Open(*model, options);
+}
+
+wherry_status wherry_open_descriptor(int descriptor, uint64_t offset, uint64_t bytes, const wherry_options* options,
+                                     wherry_model** model) {
+  if (model == nullptr) return WHERRY_INVALID_ARGUMENT;
+  if (NewModel(model) == nullptr) return WHERRY_OUT_OF_MEMORY;
+  const int error = (*model)->executor.file().OpenDescriptor(descriptor, offset, bytes);
+  if (error != 0) return FromErrno(*model, error, "the descriptor cannot be read");
+  return Open(*model, options);
+}
+
+wherry_status wherry_open_memory(const void* data, size_t bytes, const wherry_options* options, wherry_model** model) {
+  if (model == nullptr || data == nullptr) return WHERRY_INVALID_ARGUMENT;
+  if (NewModel(model) == nullptr) return WHERRY_OUT_OF_MEMORY;
+  if (reinterpret_cast<uintptr_t>(data) % 8 != 0) {
+    return ToC((*model)->executor.errors().Fail(Code::kInvalidArgument, "the pack's memory must be aligned to 8 bytes"));
+  }
+  (*model)->executor.file().OpenMemory(data, bytes);
+  return Open(*model, options);
+}
+
+void wherry_close(wherry_model* model) {
+  if (model == nullptr) return;
+  model->~wherry_model();
+  std::free(model);
+}
+
+const char* wherry_message(const wherry_model* model) {
+  return model == nullptr ? "there is no model" : const_cast<wherry_model*>(model)->executor.errors().message();
+}
+
+int32_t wherry_input_count(const wherry_model* model) {
+  return model == nullptr || !model->ready ? 0 : model->executor.num_inputs();
+}
+
+int32_t wherry_output_count(const wherry_model* model) {
+  return model == nullptr || !model->ready ? 0 : model->executor.num_outputs();
+}
+
+wherry_status wherry_input_info(wherry_model* model, int32_t index, wherry_tensor_info* info) {
+  if (model == nullptr || info == nullptr) return WHERRY_INVALID_ARGUMENT;
+  if (!model->ready) return NotReady(model);
+  const int32_t count = model->executor.num_inputs();
+  if (index < 0 || index >= count) return NoSuch(model, "input", index, count);
+  Describe(model, model->executor.input(index), index, info);
+  return WHERRY_OK;
+}
+
+wherry_status wherry_output_info(wherry_model* model, int32_t index, wherry_tensor_info* info) {
+  if (model == nullptr || info == nullptr) return WHERRY_INVALID_ARGUMENT;
+  if (!model->ready) return NotReady(model);
+  const int32_t count = model->executor.num_outputs();
+  if (index < 0 || index >= count) return NoSuch(model, "output", index, count);
+  Describe(model, model->executor.output(index), model->executor.num_inputs() + index, info);
+  return WHERRY_OK;
+}
+
+wherry_status wherry_set_input(wherry_model* model, int32_t index, const void* data, size_t bytes) {
+  if (model == nullptr) return WHERRY_INVALID_ARGUMENT;
+  if (!model->ready) return NotReady(model);
+  return ToC(model->executor.SetInput(index, data, bytes));
+}
+
+wherry_status wherry_run(wherry_model* model) {
+  if (model == nullptr) return WHERRY_INVALID_ARGUMENT;
+  if (!model->ready) return NotReady(model);
+  return ToC(model->executor.Run());
+}
+
+wherry_status wherry_output(wherry_model* model, int32_t index, const void** data, size_t* bytes) {
+  if (model == nullptr || data == nullptr) return WHERRY_INVALID_ARGUMENT;
+  if (!model->ready) return NotReady(model);
+  const int32_t count = model->executor.num_outputs();
+  if (index < 0 || index >= count) return NoSuch(model, "output", index, count);
+  if (model->executor.stats().runs == 0) {
+    return ToC(model->executor.errors().Fail(Code::kWrongState, "there is no output before a run"));
+  }
+  const wherry::Tensor& tensor = model->executor.output(index);
+  *data = tensor.data;
+  if (bytes != nullptr) *bytes = static_cast<size_t>(tensor.bytes);
+  return WHERRY_OK;
+}
+
+wherry_status wherry_set_progress(wherry_model* model, wherry_progress progress, void* user) {
+  if (model == nullptr) return WHERRY_INVALID_ARGUMENT;
+  model->executor.SetProgress(progress, user);
+  return WHERRY_OK;
+}
+
+wherry_status wherry_cancel(wherry_model* model) {
+  if (model == nullptr) return WHERRY_INVALID_ARGUMENT;
+  model->executor.Cancel();
+  return WHERRY_OK;
+}
+
+wherry_status wherry_get_stats(const wherry_model* model, wherry_stats* stats) {
+  if (model == nullptr || stats == nullptr) return WHERRY_INVALID_ARGUMENT;
+  const wherry::ExecutorStats& from = model->executor.stats();
+  stats->load_seconds = from.load_seconds;
+  stats->inference_seconds = from.inference_seconds;
+  stats->io_seconds = from.io_seconds;
+  stats->peak_bytes = from.peak_bytes;
+  stats->runs = from.runs;
+  stats->partitions = model->executor.num_partitions();
+  return WHERRY_OK;
+}
+
+const char* wherry_version(void) { return WHERRY_VERSION; }
+
+}  // extern "C"

@@ -1,0 +1,270 @@
+#include "runtime/executor.h"
+
+#include <cinttypes>
+#include <cstring>
+#include <new>
+
+namespace wherry {
+namespace {
+
+constexpr size_t RoundUp(size_t bytes, size_t to) { return (bytes + to - 1) / to * to; }
+
+format::Place PlaceOf(const format::TensorRecord& record) { return static_cast<format::Place>(record.place); }
+
+// The weight's scales stand beside it in its segment.
+void BindQuantization(const format::QuantRecord& record, const std::byte* segment, Quantization* quant) {
+  quant->format = static_cast<WeightFormat>(record.format);
+  quant->bits = record.bits;
+  quant->axis = record.axis;
+  quant->channels = static_cast<int64_t>(record.channels);
+  const auto at = [segment](uint64_t offset) {
+    return segment == nullptr || offset == format::kNone64 ? nullptr
+                                                           : reinterpret_cast<const float*>(segment + offset);
+  };
+  quant->scale = at(record.scale);
+  quant->offset = at(record.offset);
+}
+
+}  // namespace
+
+Executor::~Executor() {
+  threads_.Stop();
+  platform::FreePages(arena_, arena_bytes_ + scratch_bytes_);
+}
+
+Status Executor::Open(const ExecutorOptions& options) {
+  const double start = platform::Now();
+  WHERRY_RETURN_IF_ERROR(pack_.Open(file_, errors_));
+  WHERRY_RETURN_IF_ERROR(weights_.Open(file_, pack_, errors_));
+  isa_ = BestIsa();
+  WHERRY_RETURN_IF_ERROR(threads_.Start(options.threads > 0 ? options.threads : platform::ProcessorCount(), errors_));
+  WHERRY_RETURN_IF_ERROR(BuildTensors());
+  WHERRY_RETURN_IF_ERROR(BuildSteps());
+  arena_bytes_ = RoundUp(static_cast<size_t>(pack_.plan[0].arena_bytes), 64);
+  WHERRY_RETURN_IF_ERROR(
+      CheckBudget(options.memory_budget != 0 ? options.memory_budget : pack_.plan[0].memory_budget));
+  if (arena_bytes_ + scratch_bytes_ > 0) {
+    arena_ = static_cast<std::byte*>(platform::AllocatePages(arena_bytes_ + scratch_bytes_));
+    if (arena_ == nullptr) {
+      return errors_.Fail(Code::kOutOfMemory, "no memory for an arena of %zu bytes", arena_bytes_ + scratch_bytes_);
+    }
+  }
+  for (size_t i = 0; i < tensors_.size(); ++i) {
+    if (PlaceOf(pack_.tensors[i]) == format::Place::kArena) tensors_[i].data = arena_ + pack_.tensors[i].offset;
+  }
+  stats_.peak_bytes = fixed_bytes_;
+  stats_.load_seconds = platform::Now() - start;
+  return Status::Ok();
+}
+
+Status Executor::BuildTensors() {
+  const size_t count = static_cast<size_t>(pack_.tensors.size());
+  if (!tensors_.Allocate(count) || !dims_.Allocate(static_cast<size_t>(pack_.ints.size()))) {
+    return errors_.Fail(Code::kOutOfMemory, "no memory for a table of %zu tensors", count);
+  }
+  for (size_t i = 0; i < dims_.size(); ++i) dims_[i] = pack_.ints[i];
+  for (size_t i = 0; i < count; ++i) {
+    const format::TensorRecord& record = pack_.tensors[i];
+    Tensor& tensor = *new (&tensors_[i]) Tensor();
+    tensor.dims = dims_.data() + record.dims;
+    tensor.rank = record.rank;
+    tensor.dtype = static_cast<DType>(record.dtype);
+    tensor.layout = static_cast<Layout>(record.layout);
+    tensor.bytes = record.bytes;
+    if (PlaceOf(record) != format::Place::kSegment) continue;
+    const std::byte* segment = weights_.segment(record.owner);  // null unless it is resident
+    if (segment != nullptr) tensor.data = const_cast<std::byte*>(segment + record.offset);
+    if (record.quant != format::kNone) BindQuantization(pack_.quants[record.quant], segment, &tensor.quant);
+  }
+  return Status::Ok();
+}
+
+StepBinder Executor::BinderOf(uint64_t i) {
+  const Step& step = steps_[i];
+  StepBinder binder;
+  binder.name = pack_.String(pack_.steps[i].name);
+  binder.inputs = {step.tensors, step.num_inputs};
+  binder.outputs = {step.tensors + step.num_inputs, step.num_outputs};
+  binder.errors = &errors_;
+  binder.params = step.params;
+  binder.isa = isa_;
+  binder.num_threads = threads_.size();
+  return binder;
+}
+
+Status Executor::PrepareStep(uint64_t i, Span<Attribute> attributes) {
+  const format::StepRecord& record = pack_.steps[i];
+  for (uint64_t k = 0; k < record.num_attributes; ++k) {
+    const format::AttributeRecord& from = pack_.attributes[record.attributes + k];
+    Attribute& to = *new (&attributes[k]) Attribute();
+    to.name = pack_.String(from.name);
+    to.kind = static_cast<AttrKind>(from.kind);
+    switch (to.kind) {
+      case AttrKind::kInt: to.i = static_cast<int64_t>(from.value); break;
+      case AttrKind::kFloat: std::memcpy(&to.f, &from.value, sizeof(to.f)); break;
+      case AttrKind::kString: to.s = pack_.String({static_cast<uint32_t>(from.value), from.size}); break;
+      case AttrKind::kInts: to.ints = {dims_.data() + from.value, from.size}; break;
+    }
+  }
+  StepBinder binder = BinderOf(i);
+  binder.attrs = Attributes({attributes.data(), static_cast<size_t>(record.num_attributes)});
+  PrepareContext context;
+  binder.Bind(context);
+  WHERRY_RETURN_IF_ERROR(steps_[i].kernel->prepare(context));
+  for (uint64_t k = 0; k < record.num_outputs && !context.allows_unused_outputs(); ++k) {
+    if (PlaceOf(pack_.tensors[pack_.indexes[record.outputs + k]]) == format::Place::kNowhere) {
+      return context.Fail(Code::kCorrupt, "output %d has no place", static_cast<int>(k));
+    }
+  }
+  const size_t scratch = RoundUp(context.scratch_bytes(), 64);
+  if (scratch > scratch_bytes_) scratch_bytes_ = scratch;
+  return Status::Ok();
+}
+
+Status Executor::BuildSteps() {
+  const size_t count = static_cast<size_t>(pack_.steps.size());
+  size_t tensors = 0, most_attributes = 0;
+  for (size_t i = 0; i < count; ++i) {
+    const format::StepRecord& record = pack_.steps[i];
+    tensors += size_t{record.num_inputs} + record.num_outputs;
+    if (record.num_attributes > most_attributes) most_attributes = record.num_attributes;
+  }
+  Array<Attribute> attributes;
+  if (!steps_.Allocate(count) || !step_tensors_.Allocate(tensors) || !params_.Allocate(count * kParamsBytes) ||
+      !attributes.Allocate(most_attributes)) {
+    return errors_.Fail(Code::kOutOfMemory, "no memory for a table of %zu steps", count);
+  }
+  Array<const KernelEntry*> kernels;
+  if (!kernels.Allocate(static_cast<size_t>(pack_.kernels.size()))) {
+    return errors_.Fail(Code::kOutOfMemory, "no memory for a table of kernels");
+  }
+  for (size_t i = 0; i < kernels.size(); ++i) {
+    const StringView key = pack_.String(pack_.kernels[i]);
+    kernels[i] = FindKernel(key);
+    if (kernels[i] == nullptr) {
+      return errors_.Fail(Code::kMissingKernel,
+                          "this library has no kernel %.*s, which the pack needs: build the library for this pack",
+                          static_cast<int>(key.size), key.data);
+    }
+  }
+  Tensor** next = step_tensors_.data();
+  for (size_t i = 0; i < count; ++i) {
+    const format::StepRecord& record = pack_.steps[i];
+    Step& step = *new (&steps_[i]) Step();
+    step.kernel = kernels[record.kernel];
+    step.tensors = next;
+    step.num_inputs = record.num_inputs;
+    step.num_outputs = record.num_outputs;
+    step.params = params_.data() + i * kParamsBytes;
+    for (uint64_t k = 0; k < record.num_inputs; ++k) *next++ = &tensors_[pack_.indexes[record.inputs + k]];
+    for (uint64_t k = 0; k < record.num_outputs; ++k) *next++ = &tensors_[pack_.indexes[record.outputs + k]];
+    WHERRY_RETURN_IF_ERROR(PrepareStep(i, attributes.span()));
+  }
+  return Status::Ok();
+}
+
+Status Executor::CheckBudget(uint64_t budget) {
+  fixed_bytes_ = pack_.metadata_bytes() + tensors_.size() * sizeof(Tensor) + dims_.size() * sizeof(int64_t) +
+                 steps_.size() * sizeof(Step) + step_tensors_.size() * sizeof(Tensor*) + params_.size() +
+                 weights_.resident_bytes() + arena_bytes_ + scratch_bytes_;
+  if (budget == 0) return Status::Ok();
+  if (budget < memory_needed()) {
+    return errors_.Fail(Code::kBudgetTooSmall,
+                        "a memory budget of %" PRIu64 " bytes is too small: this pack needs %" PRIu64
+                        " with %d threads; raise the budget, or compile with more partitions",
+                        budget, memory_needed(), threads_.size());
+  }
+  weights_.SetLimit(budget - fixed_bytes_);
+  return Status::Ok();
+}
+
+Status Executor::SetInput(int i, const void* data, uint64_t bytes) {
+  if (i < 0 || i >= num_inputs()) {
+    return errors_.Fail(Code::kUnknownName, "there is no input %d, the pack has %d", i, num_inputs());
+  }
+  const uint32_t number = pack_.inputs[static_cast<uint64_t>(i)].tensor;
+  Tensor& tensor = tensors_[number];
+  const StringView name = pack_.String(pack_.inputs[static_cast<uint64_t>(i)].name);
+  if (bytes != tensor.bytes) {
+    return errors_.Fail(Code::kShapeMismatch, "input '%.*s' takes %" PRIu64 " bytes, not %" PRIu64,
+                        static_cast<int>(name.size), name.data, tensor.bytes, bytes);
+  }
+  if (data == nullptr || reinterpret_cast<uintptr_t>(data) % SizeOf(tensor.dtype) != 0) {
+    return errors_.Fail(Code::kInvalidArgument, "input '%.*s' is null or not aligned for its type",
+                        static_cast<int>(name.size), name.data);
+  }
+  for (size_t t = 0; t < tensors_.size(); ++t) {
+    if (PlaceOf(pack_.tensors[t]) == format::Place::kExternal && pack_.tensors[t].owner == static_cast<uint32_t>(i)) {
+      tensors_[t].data = const_cast<void*>(data);
+    }
+  }
+  return Status::Ok();
+}
+
+void Executor::SetProgress(Progress progress, void* user) {
+  progress_ = progress;
+  progress_user_ = user;
+}
+
+void Executor::BindPlaces(int index) {
+  const format::PartitionRecord& partition = pack_.partitions[static_cast<uint64_t>(index)];
+  for (uint64_t s = partition.first_step; s < uint64_t{partition.first_step} + partition.num_steps; ++s) {
+    const format::StepRecord& step = pack_.steps[s];
+    for (uint64_t k = 0; k < step.num_inputs; ++k) {
+      const uint32_t number = pack_.indexes[step.inputs + k];
+      const format::TensorRecord& record = pack_.tensors[number];
+      if (PlaceOf(record) != format::Place::kSegment) continue;
+      const std::byte* segment = weights_.segment(record.owner);
+      tensors_[number].data = segment == nullptr ? nullptr : const_cast<std::byte*>(segment + record.offset);
+      if (record.quant != format::kNone) {
+        BindQuantization(pack_.quants[record.quant], segment, &tensors_[number].quant);
+      }
+    }
+  }
+}
+
+Status Executor::RunPartition(int index) {
+  const double start = platform::Now();
+  WHERRY_RETURN_IF_ERROR(weights_.Acquire(index, errors_));
+  BindPlaces(index);
+  stats_.io_seconds += platform::Now() - start;
+  const uint64_t held = fixed_bytes_ + weights_.mapped_bytes() - weights_.resident_bytes();
+  if (held > stats_.peak_bytes) stats_.peak_bytes = held;
+  const format::PartitionRecord& partition = pack_.partitions[static_cast<uint64_t>(index)];
+  for (uint64_t s = partition.first_step; s < uint64_t{partition.first_step} + partition.num_steps; ++s) {
+    if (cancelled_.load(std::memory_order_relaxed)) return errors_.Fail(Code::kCancelled, "the run was cancelled");
+    RunContext context;
+    BinderOf(s).Bind(context, arena_ + arena_bytes_, &threads_);
+    WHERRY_RETURN_IF_ERROR(steps_[s].kernel->run(context));
+  }
+  weights_.Release(index);
+  return Status::Ok();
+}
+
+Status Executor::Run() {
+  const double start = platform::Now();
+  stats_.io_seconds = 0;
+  for (int i = 0; i < num_inputs(); ++i) {
+    if (input(i).data == nullptr && input(i).bytes > 0) {
+      const StringView name = pack_.String(pack_.inputs[static_cast<uint64_t>(i)].name);
+      return errors_.Fail(Code::kWrongState, "input '%.*s' was not set", static_cast<int>(name.size), name.data);
+    }
+  }
+  const int partitions = num_partitions();
+  for (int p = 0; p < partitions; ++p) {
+    const Status status = RunPartition(p);
+    if (!status.ok()) {
+      weights_.Release(p);
+      cancelled_.store(false, std::memory_order_relaxed);
+      return status;
+    }
+    if (progress_ != nullptr && progress_(progress_user_, p + 1, partitions) != 0) Cancel();
+  }
+  const bool cancelled = cancelled_.exchange(false, std::memory_order_relaxed);
+  if (cancelled) return errors_.Fail(Code::kCancelled, "the run was cancelled");
+  stats_.inference_seconds = platform::Now() - start;
+  ++stats_.runs;
+  return Status::Ok();
+}
+
+}  // namespace wherry

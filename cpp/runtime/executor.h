@@ -1,0 +1,103 @@
+// Runs a pack, partition by partition, inside a memory budget.
+//
+// Everything is allocated in Open(): the arena at the size the compiler planned, scratch memory, and the tables. In
+// Run() a partition's weights are mapped, its steps run, and the weights are given back; where the budget allows,
+// they stay mapped instead. One thread at a time may use an executor; Cancel() may come from any.
+#ifndef WHERRY_RUNTIME_EXECUTOR_H_
+#define WHERRY_RUNTIME_EXECUTOR_H_
+
+#include <atomic>
+#include <cstdint>
+
+#include "platform/file.h"
+#include "runtime/kernel.h"
+#include "runtime/pack.h"
+#include "runtime/weights.h"
+
+namespace wherry {
+
+struct ExecutorOptions {
+  int threads = 1;             // 0: one for each processor
+  uint64_t memory_budget = 0;  // bytes; 0: the one the pack was planned for, or none
+};
+
+struct ExecutorStats {
+  double load_seconds = 0;       // Open()
+  double inference_seconds = 0;  // the last Run()
+  double io_seconds = 0;         // of that, mapping and checking weights
+  uint64_t peak_bytes = 0;       // the most that was held at one time: metadata, arena, scratch, mapped weights
+  uint64_t runs = 0;
+};
+
+class Executor {
+ public:
+  // Called after each partition; a return value other than 0 cancels the run.
+  using Progress = int (*)(void* user, int partitions_done, int partitions);
+
+  Executor() = default;
+  Executor(const Executor&) = delete;
+  Executor& operator=(const Executor&) = delete;
+  ~Executor();
+
+  // Opens the pack in file(), which must have been opened. On error the executor can only be destroyed.
+  Status Open(const ExecutorOptions& options);
+
+  platform::File& file() { return file_; }
+  const Pack& pack() const { return pack_; }
+  ErrorSink& errors() { return errors_; }
+  const ExecutorStats& stats() const { return stats_; }
+  int num_partitions() const { return static_cast<int>(pack_.partitions.size()); }
+  int num_inputs() const { return static_cast<int>(pack_.inputs.size()); }
+  int num_outputs() const { return static_cast<int>(pack_.outputs.size()); }
+  const Tensor& input(int i) const { return tensors_[pack_.inputs[static_cast<uint64_t>(i)].tensor]; }
+  const Tensor& output(int i) const { return tensors_[pack_.outputs[static_cast<uint64_t>(i)].tensor]; }
+  uint64_t memory_needed() const { return fixed_bytes_ + weights_.largest_partition_bytes(); }
+
+  // Lends `data` (exactly input(i).bytes, aligned for its type) until the next Run() has ended.
+  Status SetInput(int i, const void* data, uint64_t bytes);
+  void SetProgress(Progress progress, void* user);
+  // Runs the whole pack. Outputs are valid until the next Run().
+  Status Run();
+  void Cancel() { cancelled_.store(true, std::memory_order_relaxed); }
+
+ private:
+  struct Step {
+    const KernelEntry* kernel = nullptr;
+    Tensor** tensors = nullptr;  // inputs, then outputs
+    uint32_t num_inputs = 0;
+    uint32_t num_outputs = 0;
+    std::byte* params = nullptr;
+  };
+
+  Status BuildTensors();
+  Status BuildSteps();
+  Status PrepareStep(uint64_t i, Span<Attribute> attributes);
+  Status CheckBudget(uint64_t budget);
+  Status RunPartition(int partition);
+  void BindPlaces(int partition);
+  StepBinder BinderOf(uint64_t i);
+
+  platform::File file_;
+  Pack pack_;
+  ErrorSink errors_;
+  ExecutorStats stats_;
+  Weights weights_;
+  ThreadPool threads_;
+  Isa isa_ = Isa::kPortable;
+  Array<Tensor> tensors_;
+  Array<int64_t> dims_;
+  Array<Step> steps_;
+  Array<Tensor*> step_tensors_;
+  Array<std::byte> params_;
+  std::byte* arena_ = nullptr;    // arena_bytes_, then scratch_bytes_
+  size_t arena_bytes_ = 0;
+  size_t scratch_bytes_ = 0;
+  uint64_t fixed_bytes_ = 0;      // all but streamed weights
+  Progress progress_ = nullptr;
+  void* progress_user_ = nullptr;
+  std::atomic<bool> cancelled_{false};
+};
+
+}  // namespace wherry
+
+#endif  // WHERRY_RUNTIME_EXECUTOR_H_

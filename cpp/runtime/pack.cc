@@ -1,0 +1,279 @@
+#include "runtime/pack.h"
+
+#include <cerrno>
+#include <cstring>
+
+#include "runtime/hash.h"
+#include "runtime/tensor.h"
+
+namespace wherry {
+
+using format::SectionKind;
+
+namespace {
+
+constexpr uint64_t kMaxRank = 16;
+constexpr uint64_t kMaxBytes = uint64_t{1} << 48;
+
+Status Corrupt(ErrorSink& errors, const char* what) {
+  return errors.Fail(Code::kCorrupt, "the pack is damaged: %s; compile it again or copy it again", what);
+}
+
+}  // namespace
+
+Status Pack::ReadHeader(const platform::File& file, ErrorSink& errors, format::Header* header) {
+  const uint64_t size = file.size();
+  char magic[8] = {};
+  if (size >= sizeof(magic) && file.Read(0, magic, sizeof(magic)) != 0) {
+    return errors.Fail(Code::kIo, "the pack cannot be read");
+  }
+  if (size < sizeof(magic) || std::memcmp(magic, format::kMagic, sizeof(magic)) != 0) {
+    return errors.Fail(Code::kNotAPack, "this is not a Wherry pack: it does not begin with the pack's mark");
+  }
+  if (size < sizeof(*header)) {
+    return errors.Fail(Code::kTruncated, "the pack is cut short: %llu bytes are not even a header",
+                       static_cast<unsigned long long>(size));
+  }
+  if (file.Read(0, header, sizeof(*header)) != 0) return errors.Fail(Code::kIo, "the pack cannot be read");
+  if (header->major > format::kMajor) {
+    return errors.Fail(Code::kNewerVersion, "the pack has format %u.%u, this library reads up to %u.x: update the library",
+                       header->major, header->minor, format::kMajor);
+  }
+  if (header->header_hash != Hash64(header, offsetof(format::Header, header_hash)) ||
+      header->header_bytes != sizeof(*header)) {
+    return Corrupt(errors, "its header does not match its checksum");
+  }
+  if (header->file_bytes != size) {
+    return errors.Fail(Code::kTruncated, "the pack is cut short or padded: %llu bytes, its header says %llu",
+                       static_cast<unsigned long long>(size), static_cast<unsigned long long>(header->file_bytes));
+  }
+  if (!InRange(header->metadata_offset, header->metadata_bytes, size) ||
+      header->metadata_bytes < sizeof(format::MetadataHeader)) {
+    return Corrupt(errors, "its metadata lies outside the file");
+  }
+  return Status::Ok();
+}
+
+template <typename T>
+Status Pack::Take(SectionKind kind, Records<T>* records, ErrorSink& errors) {
+  const format::Section& section = sections_[static_cast<uint32_t>(kind)];
+  if (section.count == 0) return Status::Ok();
+  if (section.stride < sizeof(T) || section.stride % alignof(T) != 0 || section.offset % 8 != 0 ||
+      section.offset > metadata_.size() || section.count > (metadata_.size() - section.offset) / section.stride) {
+    return Corrupt(errors, "a section of its metadata is out of place");
+  }
+  *records = Records<T>(metadata_.data() + section.offset, section.stride, section.count);
+  return Status::Ok();
+}
+
+Status Pack::FindSections(ErrorSink& errors) {
+  format::MetadataHeader header;
+  std::memcpy(&header, metadata_.data(), sizeof(header));
+  if (header.section_count > (metadata_.size() - sizeof(header)) / sizeof(format::Section)) {
+    return Corrupt(errors, "its table of sections is too long");
+  }
+  for (uint32_t i = 0; i < header.section_count; ++i) {
+    format::Section section;
+    std::memcpy(&section, metadata_.data() + sizeof(header) + i * sizeof(section), sizeof(section));
+    if (section.kind > 0 && section.kind <= format::kLastSection) sections_[section.kind] = section;
+  }
+  WHERRY_RETURN_IF_ERROR(Take(SectionKind::kStrings, &strings, errors));
+  WHERRY_RETURN_IF_ERROR(Take(SectionKind::kInts, &ints, errors));
+  WHERRY_RETURN_IF_ERROR(Take(SectionKind::kIndexes, &indexes, errors));
+  WHERRY_RETURN_IF_ERROR(Take(SectionKind::kTensors, &tensors, errors));
+  WHERRY_RETURN_IF_ERROR(Take(SectionKind::kQuants, &quants, errors));
+  WHERRY_RETURN_IF_ERROR(Take(SectionKind::kAttributes, &attributes, errors));
+  WHERRY_RETURN_IF_ERROR(Take(SectionKind::kSteps, &steps, errors));
+  WHERRY_RETURN_IF_ERROR(Take(SectionKind::kKernels, &kernels, errors));
+  WHERRY_RETURN_IF_ERROR(Take(SectionKind::kPartitions, &partitions, errors));
+  WHERRY_RETURN_IF_ERROR(Take(SectionKind::kSegments, &segments, errors));
+  WHERRY_RETURN_IF_ERROR(Take(SectionKind::kInputs, &inputs, errors));
+  WHERRY_RETURN_IF_ERROR(Take(SectionKind::kOutputs, &outputs, errors));
+  WHERRY_RETURN_IF_ERROR(Take(SectionKind::kPlan, &plan, errors));
+  return Take(SectionKind::kProvenance, &provenance, errors);
+}
+
+Status Pack::CheckQuant(const format::TensorRecord& tensor, ErrorSink& errors) const {
+  if (tensor.quant == format::kNone) return Status::Ok();
+  if (tensor.quant >= quants.size()) return Corrupt(errors, "a quantization is missing");
+  const format::QuantRecord& quant = quants[tensor.quant];
+  const auto kind = static_cast<WeightFormat>(quant.format);
+  if (static_cast<format::Place>(tensor.place) != format::Place::kSegment ||
+      static_cast<DType>(tensor.dtype) != DType::kF32) {
+    return Corrupt(errors, "a quantized tensor is not a float32 weight");
+  }
+  const bool scaled = kind == WeightFormat::kInt8 || kind == WeightFormat::kMinMax;
+  const bool known = scaled || kind == WeightFormat::kFloat16;
+  const bool bits_fit = kind == WeightFormat::kMinMax ? quant.bits >= 2 && quant.bits <= 16
+                        : kind == WeightFormat::kInt8 ? quant.bits == 8
+                                                      : quant.bits == 16;
+  if (!known || !bits_fit || quant.axis >= (tensor.rank == 0 ? 1 : tensor.rank)) {
+    return Corrupt(errors, "a weight format is not one of this version");
+  }
+  if (scaled != (quant.scale != format::kNone64) || (kind == WeightFormat::kMinMax) != (quant.offset != format::kNone64)) {
+    return Corrupt(errors, "a quantization has no scales");
+  }
+  if (!scaled) return Status::Ok();
+  const uint64_t segment_bytes = segments[tensor.owner].bytes;
+  if (quant.channels == 0 || quant.channels > segment_bytes) return Corrupt(errors, "a quantization has too many channels");
+  const uint64_t bytes = (quant.channels + 15) / 16 * 16 * sizeof(float);
+  if (quant.scale % 4 != 0 || !InRange(quant.scale, bytes, segment_bytes)) return Corrupt(errors, "scales lie outside");
+  if (quant.offset != format::kNone64 && (quant.offset % 4 != 0 || !InRange(quant.offset, bytes, segment_bytes))) {
+    return Corrupt(errors, "offsets lie outside");
+  }
+  return Status::Ok();
+}
+
+Status Pack::CheckTensor(uint64_t i, ErrorSink& errors) const {
+  const format::TensorRecord& tensor = tensors[i];
+  const size_t element = SizeOf(static_cast<DType>(tensor.dtype));
+  if (!InStrings(tensor.name) || element == 0 || tensor.rank > kMaxRank ||
+      !InRange(tensor.dims, tensor.rank, ints.size()) ||
+      tensor.layout > static_cast<uint8_t>(Layout::kPanels)) {
+    return Corrupt(errors, "a tensor has no valid type");
+  }
+  uint64_t elements = 1;
+  for (uint64_t d = 0; d < tensor.rank; ++d) {
+    const int64_t dim = ints[tensor.dims + d];
+    if (dim < 0 || (dim > 0 && elements > kMaxBytes / static_cast<uint64_t>(dim))) {
+      return Corrupt(errors, "a tensor's shape is impossible");
+    }
+    elements *= static_cast<uint64_t>(dim);
+  }
+  uint64_t limit = 0;
+  switch (static_cast<format::Place>(tensor.place)) {
+    case format::Place::kNowhere: return Status::Ok();
+    case format::Place::kSegment:
+      if (tensor.owner >= segments.size()) return Corrupt(errors, "a tensor's segment is missing");
+      limit = segments[tensor.owner].bytes;
+      break;
+    case format::Place::kArena: limit = plan[0].arena_bytes; break;
+    case format::Place::kExternal:
+      if (tensor.owner >= inputs.size() || tensor.offset != 0) return Corrupt(errors, "a tensor's input is missing");
+      limit = tensor.bytes;
+      break;
+    default: return Corrupt(errors, "a tensor is in no known place");
+  }
+  if (!InRange(tensor.offset, tensor.bytes, limit) || tensor.offset % element != 0) {
+    return Corrupt(errors, "a tensor lies outside its place");
+  }
+  const bool plain = tensor.quant == format::kNone && static_cast<Layout>(tensor.layout) == Layout::kRowMajor;
+  if (plain && tensor.bytes != elements * element) return Corrupt(errors, "a tensor's size does not match its shape");
+  return CheckQuant(tensor, errors);
+}
+
+Status Pack::CheckStep(uint64_t i, ErrorSink& errors) const {
+  const format::StepRecord& step = steps[i];
+  if (!InStrings(step.name) || step.kernel >= kernels.size() ||
+      !InRange(step.inputs, step.num_inputs, indexes.size()) ||
+      !InRange(step.outputs, step.num_outputs, indexes.size()) ||
+      !InRange(step.attributes, step.num_attributes, attributes.size())) {
+    return Corrupt(errors, "a step points outside");
+  }
+  for (uint64_t k = 0; k < step.num_inputs; ++k) {
+    const uint32_t tensor = indexes[step.inputs + k];
+    if (tensor >= tensors.size() ||
+        static_cast<format::Place>(tensors[tensor].place) == format::Place::kNowhere) {
+      return Corrupt(errors, "a step's input is missing");
+    }
+  }
+  for (uint64_t k = 0; k < step.num_outputs; ++k) {
+    const uint32_t tensor = indexes[step.outputs + k];
+    if (tensor >= tensors.size()) return Corrupt(errors, "a step's output is missing");
+    const auto place = static_cast<format::Place>(tensors[tensor].place);
+    if (place != format::Place::kArena && place != format::Place::kNowhere) {
+      return Corrupt(errors, "a step writes outside the arena");
+    }
+  }
+  return Status::Ok();
+}
+
+Status Pack::CheckPartitions(ErrorSink& errors) const {
+  uint64_t next = 0;
+  for (uint64_t i = 0; i < partitions.size(); ++i) {
+    const format::PartitionRecord& partition = partitions[i];
+    if (partition.first_step != next || !InRange(partition.first_step, partition.num_steps, steps.size()) ||
+        !InRange(partition.segments, partition.num_segments, indexes.size())) {
+      return Corrupt(errors, "its partitions do not follow one another");
+    }
+    next += partition.num_steps;
+    for (uint64_t k = 0; k < partition.num_segments; ++k) {
+      if (indexes[partition.segments + k] >= segments.size()) return Corrupt(errors, "a partition's segment is missing");
+    }
+    for (uint64_t s = partition.first_step; s < next; ++s) {
+      for (uint64_t k = 0; k < steps[s].num_inputs; ++k) {
+        const format::TensorRecord& tensor = tensors[indexes[steps[s].inputs + k]];
+        if (static_cast<format::Place>(tensor.place) != format::Place::kSegment) continue;
+        bool mapped = (segments[tensor.owner].flags & format::kSegmentResident) != 0;
+        for (uint64_t m = 0; m < partition.num_segments; ++m) {
+          mapped = mapped || indexes[partition.segments + m] == tensor.owner;
+        }
+        if (!mapped) return Corrupt(errors, "a step reads a weight that its partition does not map");
+      }
+    }
+  }
+  if (next != steps.size()) return Corrupt(errors, "a step is in no partition");
+  return Status::Ok();
+}
+
+Status Pack::Check(uint64_t file_bytes, ErrorSink& errors) const {
+  if (plan.size() != 1 || plan[0].arena_bytes > kMaxBytes) return Corrupt(errors, "it has no plan");
+  for (uint64_t i = 0; i < segments.size(); ++i) {
+    if (segments[i].offset % format::kSegmentAlignment != 0 ||
+        !InRange(segments[i].offset, segments[i].bytes, file_bytes)) {
+      return Corrupt(errors, "a segment lies outside the file");
+    }
+  }
+  for (uint64_t i = 0; i < kernels.size(); ++i) {
+    if (!InStrings(kernels[i])) return Corrupt(errors, "a kernel has no key");
+  }
+  for (uint64_t i = 0; i < attributes.size(); ++i) {
+    const format::AttributeRecord& a = attributes[i];
+    const bool text = a.kind == 2, list = a.kind == 3;
+    if (!InStrings(a.name) || a.kind > 3 || (text && !InRange(a.value, a.size, strings.size())) ||
+        (list && !InRange(a.value, a.size, ints.size()))) {
+      return Corrupt(errors, "an attribute is out of place");
+    }
+  }
+  for (uint64_t i = 0; i < tensors.size(); ++i) WHERRY_RETURN_IF_ERROR(CheckTensor(i, errors));
+  for (uint64_t i = 0; i < steps.size(); ++i) WHERRY_RETURN_IF_ERROR(CheckStep(i, errors));
+  for (uint64_t i = 0; i < inputs.size(); ++i) {
+    if (!InStrings(inputs[i].name) || inputs[i].tensor >= tensors.size() ||
+        static_cast<format::Place>(tensors[inputs[i].tensor].place) != format::Place::kExternal ||
+        tensors[inputs[i].tensor].owner != i) {
+      return Corrupt(errors, "an input has no tensor");
+    }
+  }
+  for (uint64_t i = 0; i < tensors.size(); ++i) {
+    const format::TensorRecord& tensor = tensors[i];
+    if (static_cast<format::Place>(tensor.place) == format::Place::kExternal &&
+        tensor.bytes != tensors[inputs[tensor.owner].tensor].bytes) {
+      return Corrupt(errors, "a view of an input has another size than the input");
+    }
+  }
+  for (uint64_t i = 0; i < outputs.size(); ++i) {
+    if (!InStrings(outputs[i].name) || outputs[i].tensor >= tensors.size() ||
+        static_cast<format::Place>(tensors[outputs[i].tensor].place) != format::Place::kArena) {
+      return Corrupt(errors, "an output has no tensor");
+    }
+  }
+  return CheckPartitions(errors);
+}
+
+Status Pack::Open(const platform::File& file, ErrorSink& errors) {
+  format::Header header;
+  WHERRY_RETURN_IF_ERROR(ReadHeader(file, errors, &header));
+  if (!metadata_.Allocate(static_cast<size_t>(header.metadata_bytes))) {
+    return errors.Fail(Code::kOutOfMemory, "no memory for %llu bytes of metadata",
+                       static_cast<unsigned long long>(header.metadata_bytes));
+  }
+  const int error = file.Read(header.metadata_offset, metadata_.data(), metadata_.size());
+  if (error != 0) return errors.Fail(Code::kIo, "the pack cannot be read: %s", std::strerror(error));
+  if (Hash64(metadata_.data(), metadata_.size()) != header.metadata_hash) {
+    return Corrupt(errors, "its metadata does not match its checksum");
+  }
+  WHERRY_RETURN_IF_ERROR(FindSections(errors));
+  return Check(header.file_bytes, errors);
+}
+
+}  // namespace wherry
