@@ -23,6 +23,8 @@ from wherry.graph import DType, Graph, Node, Ref, TensorType, Value
 _ASSIGNMENTS = frozenset({"AssignVariableOp", "Assign"})
 _PASS_ON = frozenset({"Identity", "Cast", "Reshape"})
 
+Key = tuple[str, tuple[slice, ...] | None]  # name in the checkpoint, and the part of that tensor
+
 
 class Checkpoint:
     """An open checkpoint. Raises LoadError when it is damaged or a part of it is missing."""
@@ -42,10 +44,11 @@ class Checkpoint:
 
     def read(self, key: str) -> np.ndarray:
         try:
-            return np.asarray(self.reader.get_tensor(key))
+            value = self.reader.get_tensor(key)
         except Exception as error:  # as above
             raise LoadError(f"{self.prefix}: tensor {key!r} cannot be read, the checkpoint is damaged "
                             f"({one_line(error)})") from error
+        return np.asarray(value, object if isinstance(value, bytes) else None)  # numpy's own strings lose end zeros
 
 
 class CheckpointValue(Value):
@@ -63,27 +66,28 @@ class CheckpointValue(Value):
         return array if self.part is None else np.ascontiguousarray(array[self.part])
 
 
-def variable_values(graph: Graph, restore_op: str, checkpoint: Checkpoint | None) -> dict[str, Value]:
-    """The value of every variable in the graph that the restore op assigns, by node name.
+def variable_values(graph: Graph, keys: Mapping[str, Key], checkpoint: Checkpoint) -> dict[str, Value]:
+    """The value of every variable in the graph that has a key, by node name.
 
     Raises LoadError when the checkpoint lacks one of them or has it in another type or shape.
     """
-    variables = {node.name: node for node in graph.nodes.values() if node.op in VARIABLES}
-    if not variables:
-        return {}
-    if checkpoint is None:
-        raise LoadError(f"{graph.name}: the model has variables but no checkpoint (variables/variables.index)")
     values: dict[str, Value] = {}
-    for name, (key, part) in _assignments(_restoring(graph, restore_op)).items():
-        if name not in variables:
+    for node in graph.by_op(*VARIABLES):
+        if node.name not in keys:
             continue
+        key, part = keys[node.name]
         if key not in checkpoint.shapes:
             raise LoadError(f"{checkpoint.prefix}: the checkpoint has no tensor {key!r} for variable "
-                            f"{variable_name(variables[name])!r}")
+                            f"{variable_name(node)!r}")
         value = CheckpointValue(checkpoint, key, part)
-        _check_type(checkpoint, variables[name], value)
-        values[name] = value
+        _check_type(checkpoint, node, value)
+        values[node.name] = value
     return values
+
+
+def restored_keys(graph: Graph, restore_op: str) -> dict[str, Key]:
+    """Node name of a variable that the restore op assigns -> its key."""
+    return _assignments(_restoring(graph, restore_op))
 
 
 def _check_type(checkpoint: Checkpoint, node: Node, value: CheckpointValue) -> None:
@@ -107,9 +111,8 @@ def _restoring(graph: Graph, restore_op: str) -> Graph:
     return part
 
 
-def _assignments(part: Graph) -> dict[str, tuple[str, tuple[slice, ...] | None]]:
-    """Variable node -> key in the checkpoint, and the part of that tensor."""
-    found: dict[str, tuple[str, tuple[slice, ...] | None]] = {}
+def _assignments(part: Graph) -> dict[str, Key]:
+    found: dict[str, Key] = {}
     keys: dict[str, tuple[list[Any], list[Any]]] = {}
     for node in part.by_op(*_ASSIGNMENTS):
         target, source = node.inputs[0], node.inputs[1]

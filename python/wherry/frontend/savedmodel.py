@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from wherry.errors import LoadError, UsageError
-from wherry.frontend.checkpoint import Checkpoint, variable_values
+from wherry.frontend.checkpoint import Checkpoint, restored_keys, variable_values
+from wherry.frontend.freeze import VARIABLES
 from wherry.frontend.interface import listing, natural
+from wherry.frontend.objects import captured_keys
 from wherry.frontend.source import Source, one_line
 from wherry.frontend.tf import tf  # noqa: F401  its protobufs and op registry are used below
-from wherry.graph import Ref
+from wherry.graph import Graph, Ref, Value
 from wherry.graph.convert import from_graphdef
 from wherry.graph.nodes import parse_ref
 
@@ -26,11 +28,23 @@ def from_folder(folder: Path, signature: str | None) -> Source:
               for name in sorted(chosen.inputs, key=natural)}
     outputs = {name: _tensor(folder, graph, chosen.outputs[name], name)
                for name in sorted(chosen.outputs, key=natural)}
-    restore = meta_graph.saver_def.restore_op_name
-    prefix = folder / "variables" / "variables"
-    checkpoint = Checkpoint(prefix) if prefix.with_suffix(".index").exists() else None
-    variables = variable_values(graph, restore, checkpoint)
+    variables = _variables(folder, meta_graph, graph)
     return Source(graph, inputs, outputs, variables)
+
+
+def _variables(folder: Path, meta_graph: Any, graph: Graph) -> dict[str, Value]:
+    names = {node.name for node in graph.by_op(*VARIABLES)}
+    if not names:
+        return {}
+    prefix = folder / "variables" / "variables"
+    if not prefix.with_suffix(".index").exists():
+        raise LoadError(f"{folder}: the model has variables, but there is no {prefix.name}.index in variables/")
+    checkpoint = Checkpoint(prefix)
+    keys = restored_keys(graph, meta_graph.saver_def.restore_op_name)
+    if not names <= keys.keys():
+        for name, key in captured_keys(graph, meta_graph.object_graph_def, checkpoint).items():
+            keys.setdefault(name, (key, None))
+    return variable_values(graph, keys, checkpoint)
 
 
 def _meta_graph(folder: Path) -> Any:
