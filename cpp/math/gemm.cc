@@ -1,0 +1,223 @@
+// Blocking of matrix products: panels of B become float32 once for each block, rows of A are copied tile by tile, and
+// the tiles of tile-inl.h do the arithmetic. Follows Goto and van de Geijn, "Anatomy of high-performance matrix
+// multiplication" (2008), with B stored in panels already.
+#include "math/gemm.h"
+
+#include <algorithm>
+#include <cstring>
+#include <limits>
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "math/gemm.cc"
+#include "hwy/foreach_target.h"
+#include "math/dispatch.h"
+#include "math/tile-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace wherry::math::HWY_NAMESPACE {
+
+// Panels and depth of a block of B: 256 KiB of float32 in the second-level cache, or, when few rows use it, 32 KiB in
+// the first.
+inline constexpr int64_t kBlockPanels = 16;
+inline constexpr int64_t kFewRows = 3;
+inline constexpr int64_t kFewRowsPanels = 8;
+inline constexpr int64_t kFewRowsK = 64;
+
+inline constexpr size_t kRowScratch = sizeof(float) * static_cast<size_t>(kTileRows * kTileStride);
+
+int TileRows() { return kTileRows; }
+
+size_t ScratchBytes(bool dequantizes) {
+  static_assert(kFewRowsPanels * kFewRowsK <= kBlockPanels * kBlockK);
+  return kRowScratch + (dequantizes ? sizeof(float) * static_cast<size_t>(kBlockPanels * kBlockK * kPanelColumns) : 0);
+}
+
+struct Range {
+  int64_t begin;
+  int64_t end;
+  int64_t size() const { return end - begin; }
+};
+
+// Part `index` of `parts` of [0, count), in units of `unit`.
+inline Range Part(int64_t count, int64_t unit, int64_t index, int64_t parts) {
+  const int64_t units = (count + unit - 1) / unit;
+  return {std::min(count, units * index / parts * unit), std::min(count, units * (index + 1) / parts * unit)};
+}
+
+inline void CopyTile(const RowSource& a, int64_t row, int64_t rows, int64_t k0, int64_t k1, float* out) {
+  if (a.copy != nullptr) {
+    a.copy(a.source, row, rows, k0, k1, out, kTileStride);
+    return;
+  }
+  for (int64_t r = 0; r < rows; ++r) {
+    std::memcpy(out + r * kTileStride, a.data + (row + r) * a.stride + k0, sizeof(float) * static_cast<size_t>(k1 - k0));
+  }
+}
+
+// One tile at an edge: some of its columns are not C's, so it is computed beside C.
+inline void EdgeTile(TileFunction tile, const float* a, const float* b, int64_t panel_stride, int64_t depth, float* c,
+                     int64_t ldc, int64_t rows, Range columns, TileStore store) {
+  constexpr int64_t kWidth = kPanelColumns * 8;
+  alignas(64) float beside[static_cast<size_t>(kTileRows * kWidth)];
+  alignas(64) float bias[static_cast<size_t>(kWidth)];
+  const size_t bytes = sizeof(float) * static_cast<size_t>(columns.size());
+  if (store.load) {
+    std::memset(beside, 0, sizeof(beside));
+    for (int64_t r = 0; r < rows; ++r) {
+      std::memcpy(beside + r * kWidth + columns.begin, c + r * ldc + columns.begin, bytes);
+    }
+  }
+  if (store.bias != nullptr) {
+    std::memset(bias, 0, sizeof(bias));
+    std::memcpy(bias + columns.begin, store.bias + columns.begin, bytes);
+    store.bias = bias;
+  }
+  tile(a, b, panel_stride, depth, beside, kWidth, store);
+  for (int64_t r = 0; r < rows; ++r) {
+    std::memcpy(c + r * ldc + columns.begin, beside + r * kWidth + columns.begin, bytes);
+  }
+}
+
+struct Block {
+  const float* b;        // first panel of the block, row k0
+  int64_t panel_stride;  // floats
+  Range panels;
+  Range k;
+};
+
+// All panels of a block times one tile of A.
+inline void RunTileRow(const GemmPlan& plan, const Epilogue& epilogue, const Block& block, const float* a, int64_t row,
+                       int64_t rows, float* c, int64_t ldc) {
+  const bool last = block.k.end == plan.k;
+  TileStore store;
+  store.load = block.k.begin > 0 || epilogue.accumulate;
+  store.low = last && (epilogue.activation == Activation::kRelu || epilogue.activation == Activation::kRelu6)
+                  ? 0.0F
+                  : -std::numeric_limits<float>::infinity();
+  store.high = last && epilogue.activation == Activation::kRelu6 ? 6.0F : std::numeric_limits<float>::infinity();
+  float* c_row = c + row * ldc;
+  int width = TilePanels(static_cast<int>(rows));
+  for (int64_t panel = block.panels.begin; panel < block.panels.end; panel += width) {
+    while (width > block.panels.end - panel) width /= 2;
+    const TileFunction tile = FindTile(static_cast<int>(rows), width);
+    const float* b = block.b + (panel - block.panels.begin) * block.panel_stride;
+    const int64_t column = panel * kPanelColumns;
+    const Range inside = {std::max(plan.column_begin, column),
+                          std::min(plan.column_end, column + width * kPanelColumns)};
+    store.bias = last && epilogue.bias != nullptr ? epilogue.bias + column : nullptr;
+    if (inside.size() == width * kPanelColumns) {
+      tile(a, b, block.panel_stride, block.k.size(), c_row + column, ldc, store);
+    } else {
+      EdgeTile(tile, a, b, block.panel_stride, block.k.size(), c_row + column, ldc, rows,
+               {inside.begin - column, inside.end - column}, store);
+    }
+    if (last && epilogue.activation > Activation::kRelu6) {
+      for (int64_t r = 0; r < rows; ++r) {
+        Activate(epilogue.activation, epilogue.alpha, c_row + r * ldc + inside.begin, inside.size(), plan.isa);
+      }
+    }
+  }
+}
+
+void GemmTask(const GemmPlan& plan, const RowSource& a, const PanelMatrix& b, const Epilogue& epilogue, float* c,
+              int64_t ldc, int64_t task, std::byte* scratch) {
+  float* const a_tile = reinterpret_cast<float*>(scratch);
+  float* const b_block = reinterpret_cast<float*>(scratch + kRowScratch);
+  const Range rows = Part(plan.m, kTileRows, task / plan.column_parts, plan.row_parts);
+  const int64_t first_panel = plan.column_begin / kPanelColumns;
+  const int64_t panel_count = (plan.column_end + kPanelColumns - 1) / kPanelColumns - first_panel;
+  const int64_t unit = panel_count >= 4 * plan.column_parts ? 2 : 1;
+  const Range part = Part(panel_count, unit, task % plan.column_parts, plan.column_parts);
+  const bool few = rows.size() <= kFewRows;
+  const int64_t block_panels = few ? kFewRowsPanels : kBlockPanels;
+  const int64_t block_k = few && plan.dequantizes ? kFewRowsK : kBlockK;
+  const int64_t tiles = (rows.size() + kTileRows - 1) / kTileRows;
+
+  for (int64_t p0 = part.begin; p0 < part.end; p0 += block_panels) {
+    Block block;
+    block.panels = {first_panel + p0, first_panel + std::min(p0 + block_panels, part.end)};
+    int64_t k0 = 0;
+    do {  // once for k = 0, to store the bias
+      block.k = {k0, std::min(plan.k, k0 + block_k)};
+      if (plan.dequantizes) {
+        block.b = b_block;
+        block.panel_stride = block.k.size() * kPanelColumns;
+        for (int64_t panel = block.panels.begin; panel < block.panels.end; ++panel) {
+          b.dequantize(b, panel, b.first_row + block.k.begin, b.first_row + block.k.end,
+                       b_block + (panel - block.panels.begin) * block.panel_stride);
+        }
+      } else {
+        block.panel_stride = b.k * kPanelColumns;
+        block.b = static_cast<const float*>(b.data) + block.panels.begin * block.panel_stride +
+                  (b.first_row + k0) * kPanelColumns;
+      }
+      for (int64_t t = 0; t < tiles; ++t) {
+        const int64_t row = rows.begin + rows.size() * t / tiles;
+        const int64_t row_end = rows.begin + rows.size() * (t + 1) / tiles;
+        CopyTile(a, row, row_end - row, block.k.begin, block.k.end, a_tile);
+        RunTileRow(plan, epilogue, block, a_tile, row, row_end - row, c, ldc);
+      }
+      k0 += block_k;
+    } while (k0 < plan.k);
+  }
+}
+
+}  // namespace wherry::math::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace wherry::math {
+namespace {
+
+// Below this many multiply-adds, waking another thread costs more than it saves.
+constexpr int64_t kSerialWork = 200000;
+
+// Relative time of the slowest task when the work is cut like this. Units: vector operations, roughly.
+double Cost(const GemmPlan& plan, int64_t tile_rows, int64_t row_parts, int64_t column_parts) {
+  const int64_t tiles = (plan.m + tile_rows - 1) / tile_rows;
+  const int64_t panels = (plan.column_end - plan.column_begin + kPanelColumns - 1) / kPanelColumns;
+  const double rows = static_cast<double>(
+      std::min(plan.m, (tiles + row_parts - 1) / row_parts * tile_rows));
+  const double columns = static_cast<double>((panels + column_parts - 1) / column_parts * kPanelColumns);
+  const double dequantize = plan.dequantizes ? 3.0 : 0.5;
+  return rows * columns + dequantize * columns + 3.0 * rows;
+}
+
+}  // namespace
+
+GemmPlan PlanGemm(int64_t m, int64_t k, int64_t column_begin, int64_t column_end, bool dequantizes, Isa isa,
+                  int threads) {
+  GemmPlan plan;
+  plan.m = m;
+  plan.k = k;
+  plan.column_begin = column_begin;
+  plan.column_end = column_end;
+  plan.isa = isa;
+  plan.dequantizes = dequantizes;
+  plan.scratch_bytes = WHERRY_SELECT(isa, ScratchBytes)(dequantizes);
+  if (m <= 0 || column_end <= column_begin) return plan;
+  plan.row_parts = 1;
+  plan.column_parts = 1;
+  const int64_t n = column_end - column_begin;
+  if (threads < 2 || static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k) < kSerialWork) return plan;
+  const int64_t tile_rows = WHERRY_SELECT(isa, TileRows)();
+  double best = Cost(plan, tile_rows, 1, 1);
+  for (int64_t row_parts = 1; row_parts <= threads; ++row_parts) {
+    const int64_t column_parts = threads / row_parts;
+    const double cost = Cost(plan, tile_rows, row_parts, column_parts);
+    if (cost < best) {
+      best = cost;
+      plan.row_parts = row_parts;
+      plan.column_parts = column_parts;
+    }
+  }
+  return plan;
+}
+
+void RunGemmTask(const GemmPlan& plan, const RowSource& a, const PanelMatrix& b, const Epilogue& epilogue, float* c,
+                 int64_t ldc, int64_t task, std::byte* scratch) {
+  WHERRY_SELECT(plan.isa, GemmTask)(plan, a, b, epilogue, c, ldc, task, scratch);
+}
+
+}  // namespace wherry::math
+#endif  // HWY_ONCE

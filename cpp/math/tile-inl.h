@@ -1,0 +1,132 @@
+// The innermost loop of every matrix product: a tile of up to kTileRows rows by one or more panels of 16 columns whose
+// sums stay in registers. Compiled once for each instruction set (Highway's per-target include guard).
+//
+// Register use decides the shape. AVX-512 has 32 registers of 16 floats: 14 x 2 sums, 2 of B, 1 of A. AVX2 has 16 of 8:
+// 6 x 2 sums, 2 of B, 1 of A. NEON has 32 of 4: 6 x 4 sums, 4 of B, 1 of A. SSE2 has 16 of 4: 3 x 4 sums, and B partly
+// from memory. With few rows the multiply-add's latency is hidden by more panels at once instead.
+#if defined(WHERRY_MATH_TILE_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef WHERRY_MATH_TILE_INL_H_
+#undef WHERRY_MATH_TILE_INL_H_
+#else
+#define WHERRY_MATH_TILE_INL_H_
+#endif
+
+#include <cstdint>
+
+#include "hwy/highway.h"
+#include "math/panels.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace wherry::math::HWY_NAMESPACE {
+
+namespace hn = hwy::HWY_NAMESPACE;
+
+using TileTag = hn::CappedTag<float, 16>;
+inline constexpr int kTileLanes = static_cast<int>(hn::MaxLanes(TileTag()));
+inline constexpr int kPanelVectors = static_cast<int>(kPanelColumns) / kTileLanes;
+#if HWY_ARCH_X86
+inline constexpr int kTileRows = kTileLanes == 16 ? 14 : kTileLanes == 8 ? 6 : 3;
+#else
+inline constexpr int kTileRows = 6;
+#endif
+// Floats from one row of a copied tile of A to the next: a constant, so that one register addresses all rows.
+inline constexpr int64_t kBlockK = 256;
+inline constexpr int64_t kTileStride = kBlockK + 16;
+
+// The most panels that a tile of so many rows takes at once: 1, 2, 4 or 8.
+constexpr int TilePanels(int rows) {
+  if (kTileLanes == 16) return rows == 1 ? 8 : rows <= 3 ? 4 : 2;
+  if (kTileLanes == 8) return rows == 1 ? 4 : rows == 2 ? 2 : 1;
+  return rows == 1 ? 2 : 1;
+}
+
+// What a tile starts from and does at its end.
+struct TileStore {
+  bool load = false;            // start from what C holds
+  const float* bias = nullptr;  // added at the end, unless null
+  float low = 0.0F;             // then clamped to [low, high]; NaN passes
+  float high = 0.0F;
+};
+
+// C[kRows, 16 * kPanels] (+)= A[kRows, depth] x B. a: stride kTileStride. b: panel p starts at b + p * panel_stride.
+template <int kRows, int kPanels>
+void Tile(const float* HWY_RESTRICT a, const float* HWY_RESTRICT b, int64_t panel_stride, int64_t depth,
+          float* HWY_RESTRICT c, int64_t ldc, const TileStore& store) {
+  const TileTag d;
+  using V = hn::Vec<TileTag>;
+  constexpr int kVectors = kPanels * kPanelVectors;
+  V sum[kRows][kVectors];
+  if (store.load) {
+    HWY_UNROLL(16)
+    for (int r = 0; r < kRows; ++r) {
+      HWY_UNROLL(16)
+      for (int v = 0; v < kVectors; ++v) sum[r][v] = hn::LoadU(d, c + r * ldc + v * kTileLanes);
+    }
+  } else {
+    HWY_UNROLL(16)
+    for (int r = 0; r < kRows; ++r) {
+      HWY_UNROLL(16)
+      for (int v = 0; v < kVectors; ++v) sum[r][v] = hn::Zero(d);
+    }
+  }
+  for (int64_t k = 0; k < depth; ++k) {
+    V column[kVectors];
+    HWY_UNROLL(16)
+    for (int v = 0; v < kVectors; ++v) {
+      column[v] = hn::Load(d, b + (v / kPanelVectors) * panel_stride + (v % kPanelVectors) * kTileLanes);
+    }
+    HWY_UNROLL(16)
+    for (int r = 0; r < kRows; ++r) {
+      const V row = hn::Set(d, a[r * kTileStride]);
+      HWY_UNROLL(16)
+      for (int v = 0; v < kVectors; ++v) sum[r][v] = hn::MulAdd(row, column[v], sum[r][v]);
+    }
+    ++a;
+    b += kPanelColumns;
+  }
+  if (store.bias != nullptr) {
+    HWY_UNROLL(16)
+    for (int v = 0; v < kVectors; ++v) {
+      const V bias = hn::LoadU(d, store.bias + v * kTileLanes);
+      HWY_UNROLL(16)
+      for (int r = 0; r < kRows; ++r) sum[r][v] = hn::Add(sum[r][v], bias);
+    }
+  }
+  const V low = hn::Set(d, store.low);
+  const V high = hn::Set(d, store.high);
+  HWY_UNROLL(16)
+  for (int r = 0; r < kRows; ++r) {
+    HWY_UNROLL(16)
+    for (int v = 0; v < kVectors; ++v) {
+      // The second operand is the one that x86 returns for NaN.
+      hn::StoreU(hn::Min(high, hn::Max(low, sum[r][v])), d, c + r * ldc + v * kTileLanes);
+    }
+  }
+}
+
+using TileFunction = void (*)(const float*, const float*, int64_t, int64_t, float*, int64_t, const TileStore&);
+
+// The tile for 1 <= rows <= kTileRows and a number of panels that is a power of two, at most TilePanels(rows).
+template <int kRows = 1>
+TileFunction FindTile(int rows, int panels) {
+  if constexpr (kRows > kTileRows) {
+    return nullptr;
+  } else {
+    if (rows != kRows) return FindTile<kRows + 1>(rows, panels);
+    if constexpr (TilePanels(kRows) >= 8) {
+      if (panels == 8) return &Tile<kRows, 8>;
+    }
+    if constexpr (TilePanels(kRows) >= 4) {
+      if (panels == 4) return &Tile<kRows, 4>;
+    }
+    if constexpr (TilePanels(kRows) >= 2) {
+      if (panels == 2) return &Tile<kRows, 2>;
+    }
+    return &Tile<kRows, 1>;
+  }
+}
+
+}  // namespace wherry::math::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#endif  // per-target include guard
