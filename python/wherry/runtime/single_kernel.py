@@ -3,28 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from wherry.graph import DType
-
-
-@dataclass
-class StoredWeight:
-    """A weight as a pack stores it (see cpp/runtime/tensor.h): bytes, layout, codes and what turns them back."""
-
-    data: bytes
-    shape: tuple[int, ...]
-    layout: int = 0
-    format: int = 0
-    bits: int = 0
-    axis: int = 0
-    channels: int = 0
-    scale: np.ndarray | None = None
-    offset: np.ndarray | None = None
-    dtype: DType = DType.FLOAT
+from wherry.pack.stored import StoredWeight
 
 
 def run_kernel(

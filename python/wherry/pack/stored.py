@@ -1,0 +1,44 @@
+"""A constant as it lies in a pack: the Python side of `Tensor` and `Quantization` in cpp/runtime/tensor.h."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+import numpy as np
+
+from wherry.graph import DType
+
+PANEL_WIDTH = 16
+
+
+class Layout(enum.IntEnum):
+    ROW_MAJOR = 0
+    PANELS = 1
+
+
+class WeightFormat(enum.IntEnum):
+    PLAIN = 0
+    FLOAT16 = 1
+    INT8 = 2
+    MINMAX = 3
+
+
+@dataclass
+class StoredWeight:
+    """Bytes, layout, and what turns codes back into float32.
+
+    shape: the tensor's, as the kernel sees it. bits: minmax 2 to 16, int8 8, float16 16, plain 0. scale and offset:
+    float32, one per channel, not padded; the channels run along dimension `axis` (see pack/weights.py).
+    """
+
+    data: bytes
+    shape: tuple[int, ...]
+    layout: int = Layout.ROW_MAJOR
+    format: int = WeightFormat.PLAIN
+    bits: int = 0
+    axis: int = 0
+    channels: int = 0
+    scale: np.ndarray | None = None
+    offset: np.ndarray | None = None
+    dtype: DType = DType.FLOAT
