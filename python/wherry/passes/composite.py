@@ -20,6 +20,9 @@ from wherry.graph.graph import ShapeAttr
 CALL = "PartitionedCall"
 KERNEL_ATTR = "_wherry_kernel"
 PREFIX = "_wherry_"
+# A ConfigProto with graph_options.rewrite_options.disable_meta_optimizer: a body runs as it is written. (Grappler's own
+# shape inference also aborts the process on a depthwise convolution with explicit padding whose rank it does not know.)
+_AS_WRITTEN = b"\x52\x05\x52\x03\x98\x01\x01"
 
 
 def make_composite(
@@ -62,6 +65,7 @@ def make_composite(
             "f": FuncName(name),
             "Tin": [t.dtype for t in in_types],
             "Tout": [t.dtype for t in out_types],
+            "config_proto": _AS_WRITTEN,
             KERNEL_ATTR: kernel.encode(),
             **{PREFIX + key: value for key, value in attrs.items()},
         },
@@ -109,8 +113,9 @@ def _body(
     renamed: dict[Ref, Ref] = {}
     args: list[str] = []
     for i, (ref, held) in enumerate(zip(inputs, in_types, strict=True)):
+        shape = ShapeAttr(held.shape)
         arg = body.add(
-            Node(f"arg{i}", "Placeholder", attrs={"dtype": held.dtype, "shape": ShapeAttr(held.shape)})
+            Node(f"arg{i}", "Placeholder", attrs={"dtype": held.dtype, "shape": shape, "_output_shapes": [shape]})
         )
         arg.types, arg.num_outputs = [held], 1
         args.append(arg.name)
