@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-
 from wherry.runtime import single_kernel
 from wherry.runtime.single_kernel import StoredWeight
 
@@ -27,13 +26,13 @@ def run_kernel(
     unwanted: Collection[int] = (),
 ) -> list[np.ndarray]:
     """As wherry.runtime.single_kernel.run_kernel; a run that succeeds counts as exercised."""
-    results = single_kernel.run_kernel(key, inputs, attrs, outputs, threads=threads, isa=isa, unwanted=unwanted)
+    results = single_kernel.run_kernel(key, inputs, attrs, outputs, threads, isa, unwanted)
     _exercised.add(key)
     return results
 
 
 def untested(folder: str, files: Collection[str] | None = None) -> list[str]:
-    """Keys of cpp/kernels/<folder>/kernels.def, of these source files or of all, that have not run in this process.
+    """Keys of cpp/kernels/<folder>/kernels.def, of these files or of all, that have not run in this process.
 
     Call it in a module's last test. That test needs the whole module to run in one process (pytest-xdist:
     --dist loadfile).

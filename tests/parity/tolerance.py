@@ -1,7 +1,7 @@
 """How closely each class of kernels must agree with TensorFlow: declared here and nowhere else.
 
-EXACT: integers, booleans, data movement, and arithmetic of one rounding. ROUNDING: elementwise functions that two
-libraries approximate differently. SUMS: many terms added in an order of the kernel's choice.
+EXACT: integers, booleans, data movement, and arithmetic of one rounding. ROUNDING: elementwise functions that
+two libraries approximate differently. SUMS: many terms added in an order of the kernel's choice.
 """
 
 from __future__ import annotations
@@ -30,8 +30,13 @@ def assert_rounding(actual: np.ndarray, expected: np.ndarray, ulps: int = ROUNDI
     np.testing.assert_allclose(actual, expected, rtol=ulps * info.eps, atol=info.tiny)
 
 
-def assert_sums(actual: np.ndarray, expected: np.ndarray, magnitude: np.ndarray | float | None = None) -> None:
-    """Within SUMS_RELATIVE of `magnitude`: the sum of the terms' magnitudes; by default the largest expected value."""
+def assert_sums(
+    actual: np.ndarray, expected: np.ndarray, magnitude: np.ndarray | float | None = None
+) -> None:
+    """Within SUMS_RELATIVE of `magnitude`: the sum of the terms' magnitudes; by default the largest expected.
+
+    Results below the smallest normal number may be flushed to zero.
+    """
     expected = np.asarray(expected)
     assert (actual.dtype, actual.shape) == (expected.dtype, expected.shape)
     if expected.size == 0:
@@ -39,7 +44,8 @@ def assert_sums(actual: np.ndarray, expected: np.ndarray, magnitude: np.ndarray 
     if magnitude is None:
         finite = np.abs(expected[np.isfinite(expected)])
         magnitude = float(finite.max()) if finite.size else 0.0
-    limit = SUMS_RELATIVE * np.broadcast_to(np.asarray(magnitude), expected.shape)
+    tiny = np.finfo(expected.dtype).tiny
+    limit = SUMS_RELATIVE * np.broadcast_to(np.asarray(magnitude), expected.shape) + tiny
     same = (actual == expected) | (np.isnan(actual) & np.isnan(expected))
     with np.errstate(invalid="ignore"):
         error = np.where(same, 0.0, np.abs(actual.astype(np.float64) - expected))
