@@ -1,0 +1,1 @@
+"""Measurements against other programs. Each folder is one benchmark; `common` holds what they share."""
