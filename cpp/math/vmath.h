@@ -30,7 +30,8 @@ inline Reduced ReduceByLn2(float x) {
 
 // exp(r) - 1 for |r| <= ln 2 / 2: r + r^2 * q(r), q interpolates at Chebyshev's nodes.
 inline float Expm1OfReduced(float r) {
-  float q = 0.0013934541493654251F;
+  float q = 0.00019891980628017336F;
+  q = q * r + 0.0013934541493654251F;
   q = q * r + 0.00833331048488617F;
   q = q * r + 0.04166645556688309F;
   q = q * r + 0.1666666716337204F;

@@ -1,8 +1,10 @@
-// The shape that all one-input elementwise kernels share: same type in and out, same shape, any layout of dims.
+// The shape that all one-input elementwise kernels share: same shape in and out, any layout of dims.
 #ifndef WHERRY_KERNELS_ELEMENTWISE_UNARY_H_
 #define WHERRY_KERNELS_ELEMENTWISE_UNARY_H_
 
 #include "kernels/select.h"
+#include "kernels/shape.h"
+#include "math/vectorize.h"
 
 namespace wherry::kernels {
 
@@ -10,6 +12,7 @@ inline Status PrepareUnary(PrepareContext& context, DType in, DType out) {
   WHERRY_RETURN_IF_ERROR(context.ExpectCounts(1, 1));
   WHERRY_RETURN_IF_ERROR(context.ExpectInputType(0, in));
   WHERRY_RETURN_IF_ERROR(context.ExpectOutputType(0, out));
+  if (!IsPlain(context.input(0))) return context.Fail(Code::kCorrupt, "the input must not be quantized");
   if (!context.input(0).SameShape(context.output(0))) {
     return context.Fail(Code::kCorrupt, "output and input differ in shape");
   }
@@ -25,6 +28,7 @@ Status RunUnary(RunContext& context, const F& f) {
   const In* in = context.input(0).as<const In>();
   Out* out = context.output(0).as<Out>();
   context.threads().ForRange(context.input(0).count(), kElementwiseGrain, [&](int64_t begin, int64_t end, int) {
+    WHERRY_VECTORIZE
     for (int64_t i = begin; i < end; ++i) out[i] = f(in[i]);
   });
   return Status::Ok();

@@ -1,0 +1,13 @@
+// Cos: cosine of x in radians, elementwise.
+#include <cmath>
+
+#include "kernels/elementwise/unary.h"
+
+namespace wherry::kernels {
+
+#if WHERRY_SELECTED(Cos_f32)
+WHERRY_PREPARE(Cos_f32) { return PrepareUnary(context, DType::kF32, DType::kF32); }
+WHERRY_RUN(Cos_f32) { return RunUnary<float, float>(context, [](float x) { return std::cos(x); }); }
+#endif
+
+}  // namespace wherry::kernels

@@ -1,0 +1,16 @@
+// IsInf: whether x is infinite, elementwise.
+#include <bit>
+
+#include "kernels/elementwise/unary.h"
+
+namespace wherry::kernels {
+
+#if WHERRY_SELECTED(IsInf_f32)
+WHERRY_PREPARE(IsInf_f32) { return PrepareUnary(context, DType::kF32, DType::kBool); }
+WHERRY_RUN(IsInf_f32) {
+  return RunUnary<float, bool>(
+      context, [](float x) { return (std::bit_cast<uint32_t>(x) & 0x7FFFFFFFU) == 0x7F800000U; });
+}
+#endif
+
+}  // namespace wherry::kernels

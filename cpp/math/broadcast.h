@@ -1,0 +1,37 @@
+// NumPy's broadcasting as a walk over rows: dims that can be walked as one are merged, the innermost becomes the row.
+#ifndef WHERRY_MATH_BROADCAST_H_
+#define WHERRY_MATH_BROADCAST_H_
+
+#include <cstddef>
+#include <cstdint>
+
+#include "runtime/span.h"
+
+namespace wherry::math {
+
+inline constexpr int kMaxBroadcastInputs = 3;
+inline constexpr int kMaxBroadcastRank = 8;
+
+struct Broadcast {
+  int32_t rank = 0;  // after merging; at least 1
+  int32_t inputs = 0;
+  int64_t count = 0;                                           // elements of the output
+  int64_t dims[kMaxBroadcastRank] = {};                        // outermost first
+  int64_t strides[kMaxBroadcastInputs][kMaxBroadcastRank] = {};  // in elements; the last is 0 or 1
+};
+
+// One row: in[k][i * (step[k])] for i in [0, n), step 0 for an operand that is one element all along; out[i].
+using RowFunction = void (*)(const void* const* in, const int64_t* step, void* out, int64_t n);
+
+// False when the shapes do not broadcast to exactly `out`, or out has more than kMaxBroadcastRank dims.
+[[nodiscard]] bool MakeBroadcast(const Span<const int64_t>* shapes, int inputs, Span<const int64_t> out,
+                                 Broadcast* broadcast);
+
+// Calls `row` for the parts of rows that make up elements [begin, end) of the output, in order.
+// widths: bytes of an element of each input.
+void ForRows(const Broadcast& broadcast, const void* const* in, const size_t* widths, void* out, size_t out_width,
+             int64_t begin, int64_t end, RowFunction row);
+
+}  // namespace wherry::math
+
+#endif  // WHERRY_MATH_BROADCAST_H_
