@@ -1,3 +1,43 @@
-"""Wherry: slim, partitioned runtimes for TensorFlow models that are too big for a phone."""
+"""Wherry: slim, partitioned runtimes for TensorFlow models that are too big for a phone.
+
+The public API. Importing it does not import TensorFlow; running a pack never does.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from wherry.errors import (
+    BudgetError,
+    BuildError,
+    LoadError,
+    MissingKernelError,
+    PackError,
+    PassError,
+    RuntimeFailure,
+    UsageError,
+    WherryError,
+)
+from wherry.runtime.executor import Executor, ExecutorStats
+
+if TYPE_CHECKING:
+    from wherry.compiler import CompileReport, compile
+    from wherry.frontend import load
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "BudgetError", "BuildError", "CompileReport", "Executor", "ExecutorStats", "LoadError", "MissingKernelError",
+    "PackError", "PassError", "RuntimeFailure", "UsageError", "WherryError", "compile", "load",
+]
+
+# What needs TensorFlow is imported when it is first asked for.
+_LAZY = {"compile": "wherry.compiler", "CompileReport": "wherry.compiler", "load": "wherry.frontend"}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        import importlib
+
+        return getattr(importlib.import_module(_LAZY[name]), name)
+    raise AttributeError(f"module 'wherry' has no attribute {name!r}")

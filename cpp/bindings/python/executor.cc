@@ -90,6 +90,7 @@ class PyExecutor {
     result["inference_seconds"] = stats.inference_seconds;
     result["io_seconds"] = stats.io_seconds;
     result["peak_bytes"] = stats.peak_bytes;
+    result["memory_needed"] = stats.memory_needed;
     result["runs"] = stats.runs;
     result["partitions"] = stats.partitions;
     return result;

@@ -77,6 +77,7 @@ typedef struct wherry_stats {
   double inference_seconds; /* of the last run */
   double io_seconds;        /* of that, waiting for weights */
   uint64_t peak_bytes;      /* the most that the handle held at one time, mapped weights included */
+  uint64_t memory_needed;   /* the smallest budget that this pack runs in, with this number of threads */
   uint64_t runs;
   int32_t partitions;
 } wherry_stats;

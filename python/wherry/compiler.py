@@ -1,0 +1,191 @@
+"""From a model to a pack: load, optimise, quantize, lower, plan, write. `wherry.compile` is this."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from wherry.errors import BudgetError, LoadError, PackError, UsageError
+from wherry.graph import DType, Graph
+from wherry.ops.rules import WeightUse
+from wherry.plan.arena import plan_arena
+from wherry.plan.lower import lower
+from wherry.plan.partition import Partition, by_count, by_limit
+from wherry.plan.program import Program
+from wherry.quantize import QuantizeReport, parse_scheme, quantize_weights
+from wherry.runtime.executor import Executor, parse_bytes
+
+# Scratch memory grows with the number of threads: a budget is checked for this many.
+PLANNED_THREADS = 4
+_FIRST_GUESS = 4 << 20  # of what tables and scratch memory take; measured once the pack is written
+_NO_LIMIT = 1 << 62
+
+
+@dataclass
+class CompileReport:
+    """What `compile` made. Sizes in bytes, times in seconds."""
+
+    pack: str
+    file_bytes: int
+    steps: int
+    partitions: int
+    largest_partition_bytes: int
+    arena_bytes: int
+    arena_lower_bound: int
+    memory_needed: int
+    kernels: list[str]
+    quantize: QuantizeReport | None = None
+    passes: list[dict[str, Any]] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+def optimised(model: Any, **options: Any) -> Graph:
+    """Loads a model (or takes a Graph as it is) and runs all passes."""
+    graph, _ = _optimised(model, options)
+    return graph
+
+
+def _optimised(model: Any, options: Mapping[str, Any]) -> tuple[Graph, list[dict[str, Any]]]:
+    from wherry.frontend import load
+    from wherry.passes import optimise
+
+    graph = model if isinstance(model, Graph) else load(model, **options)
+    report = optimise(graph)
+    return graph, [dict(record._asdict()) for record in report.records]
+
+
+def check_finite(program: Program) -> None:
+    """Raises LoadError naming the first weight that holds NaN (or, where it is multiplied, infinity)."""
+    for step in program.steps:
+        for tensor in step.inputs:
+            if tensor.weight is None or tensor.dtype not in (DType.FLOAT, DType.HALF, DType.DOUBLE):
+                continue
+            if hasattr(tensor.weight.value, "codes"):
+                continue  # quantization has looked
+            values = tensor.weight.value.numpy()
+            strict = tensor.weight.use is not WeightUse.PLAIN
+            bad = not np.isfinite(values).all() if strict else bool(np.isnan(values).any())
+            if bad:
+                raise LoadError(
+                    f"{program.name}: weight {tensor.name!r} of node {step.name!r} holds NaN or infinity; mend the model"
+                )
+
+
+def _memory_needed(path: Path) -> int:
+    with Executor(path, threads=PLANNED_THREADS, memory_budget=_NO_LIMIT) as executor:
+        return executor.stats.memory_needed
+
+
+def _write_within(program: Program, path: Path, budget: int, provenance: Mapping[str, Any]) -> list[Partition]:
+    """Cuts the program so that it runs inside the budget, and writes it."""
+    from wherry.pack.writer import write_pack
+
+    largest_step = max((sum(w.stored_bytes for w in step.weights) for step in program.steps), default=0)
+    overhead = program.arena_bytes + _FIRST_GUESS
+    candidate = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        for _ in range(4):
+            limit = max(budget - overhead, largest_step)
+            partitions = by_limit(program, limit)
+            write_pack(program, partitions, candidate, budget, provenance)
+            needed = _memory_needed(candidate)
+            if needed <= budget:
+                candidate.replace(path)
+                return partitions
+            most = max(p.weight_bytes for p in partitions)
+            if most <= largest_step:
+                raise BudgetError(
+                    f"{program.name} cannot run in {budget} bytes: {program.arena_bytes} are for tensors, {largest_step} "
+                    f"for the weights of its largest step; a budget of {needed} will do"
+                )
+            overhead = needed - most + 16384
+        raise BudgetError(f"{program.name} cannot run in {budget} bytes; a budget of {needed} will do")
+    finally:
+        candidate.unlink(missing_ok=True)
+
+
+def compile(
+    model: Any,
+    output: str | os.PathLike[str],
+    quantize: str | None = None,
+    memory_budget: int | str | None = None,
+    partitions: int | None = None,
+    signature: str | None = None,
+    input_shapes: Mapping[str, Sequence[int]] | Sequence[int] | None = None,
+    outputs: Sequence[str] | None = None,
+) -> CompileReport:
+    """Compiles a model into a pack.
+
+    model: what `wherry.load` takes, or a Graph
+    output: where the pack goes; written whole or not at all
+    quantize: "int8", "float16", "minmax:N" (N from 2 to 16; ":channel" appended for a range per channel), or None
+    memory_budget: the most bytes that running may add to a process, like "64MB"; sets the partitions
+    partitions: how many, instead of a budget
+
+    Raises LoadError, UsageError, MissingKernelError, BudgetError or PackError; each says what to do.
+    """
+    from wherry.pack.writer import write_pack
+
+    if memory_budget is not None and partitions is not None:
+        raise UsageError("give either a memory budget or a number of partitions, not both")
+    scheme = parse_scheme(quantize)
+    budget = parse_bytes(memory_budget)
+    path = Path(output)
+    if not (path.parent or Path()).is_dir():
+        raise PackError(f"{path}: there is no folder {path.parent}; make it first")
+    if path.is_dir():
+        raise PackError(f"{path}: this is a folder; name a file such as {path / 'model.wherry'}")
+    seconds: dict[str, float] = {}
+    start = time.perf_counter()
+    graph, passes = _optimised(model, {"signature": signature, "input_shapes": input_shapes, "outputs": outputs})
+    seconds["optimise"] = time.perf_counter() - start
+    start = time.perf_counter()
+    report = quantize_weights(graph, scheme) if scheme is not None else None
+    seconds["quantize"] = time.perf_counter() - start
+    start = time.perf_counter()
+    program = lower(graph)
+    check_finite(program)
+    plan_arena(program)
+    seconds["plan"] = time.perf_counter() - start
+    start = time.perf_counter()
+    provenance = _provenance(model, graph, quantize)
+    if budget:
+        cut = _write_within(program, path, budget, provenance)
+    else:
+        cut = by_count(program, partitions if partitions is not None else 1)
+        write_pack(program, cut, path, 0, provenance)
+    seconds["write"] = time.perf_counter() - start
+    return CompileReport(
+        pack=str(path),
+        file_bytes=path.stat().st_size,
+        steps=len(program.steps),
+        partitions=len(cut),
+        largest_partition_bytes=max((p.weight_bytes for p in cut), default=0),
+        arena_bytes=program.arena_bytes,
+        arena_lower_bound=program.arena_lower_bound,
+        memory_needed=_memory_needed(path),
+        kernels=sorted({step.kernel for step in program.steps}),
+        quantize=report,
+        passes=passes,
+        seconds=seconds,
+    )
+
+
+def _provenance(model: Any, graph: Graph, quantize: str | None) -> dict[str, Any]:
+    from wherry import __version__
+
+    source = Path(model).name if isinstance(model, str | os.PathLike) else type(model).__name__
+    when = datetime.datetime.fromtimestamp(
+        int(os.environ.get("SOURCE_DATE_EPOCH", time.time())), tz=datetime.timezone.utc
+    )
+    return {
+        "wherry": __version__, "model": source, "name": graph.name, "quantize": quantize or "none",
+        "made": when.isoformat(timespec="seconds"),
+    }

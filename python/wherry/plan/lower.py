@@ -1,0 +1,292 @@
+"""Turns an optimised graph into a program: picks a kernel for every node, and says what memory each tensor needs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from wherry.errors import MissingKernelError, UsageError
+from wherry.graph import ArrayValue, DType, Graph, Node, QuantizedValue, Ref, TensorType, Value
+from wherry.graph.graph import ShapeAttr
+from wherry.ops.catalog import Catalog, Kernel, catalog
+from wherry.ops.rules import ALIASES, OpRule, WeightUse, composite_op, rule_for, runtime_attrs
+from wherry.ops.suffixes import candidates, width_suffix
+from wherry.plan.program import Program, ProgramTensor, Step, Storage, Weight
+from wherry.plan.weight_size import stored_bytes
+
+# Constants up to this size stay in memory while a pack is open, as do all shapes, axes and paddings.
+RESIDENT_BYTES = 256
+RESIDENT_INDEX_BYTES = 4096
+
+
+class _Lowering:
+    def __init__(self, graph: Graph, kernels: Catalog) -> None:
+        self.graph = graph
+        self.kernels = kernels
+        self.tensors: dict[Ref, ProgramTensor] = {}
+        self.weights: dict[tuple[str, WeightUse], ProgramTensor] = {}
+        self.uses: dict[Ref, int] = {}
+        self.missing: list[str] = []
+        self.program = Program(graph.name, {}, {})
+
+    def run(self) -> Program:
+        graph = self.graph
+        order = [n for n in graph.topological() if n.name in graph.reachable()] if graph.nodes else []
+        for node in order:
+            for ref in node.inputs:
+                self.uses[ref] = self.uses.get(ref, 0) + 1
+        for ref in graph.outputs.values():
+            self.uses[ref] = self.uses.get(ref, 0) + 1
+        for number, (name, node_name) in enumerate(graph.inputs.items()):
+            node = graph.nodes[node_name]
+            kind = self._static(node, 0)
+            storage = Storage(kind.nbytes, external=number)
+            tensor = ProgramTensor(str(Ref(node_name)), kind.dtype, _dims(kind), storage)
+            self.tensors[Ref(node_name)] = self.program.inputs[name] = tensor
+        for node in order:
+            self._lower(node)
+        for name, ref in graph.outputs.items():
+            self.program.outputs[name] = self._output(name, ref)
+        if self.missing:
+            raise MissingKernelError("\n".join(self.missing))
+        set_lifetimes(self.program)
+        return self.program
+
+    def _static(self, node: Node, index: int) -> TensorType:
+        kind = node.types[index] if index < len(node.types) else None
+        if kind is None or not kind.is_static:
+            raise UsageError(
+                f"{self.graph.name}: the shape of {node.name!r} ({node.op}) is not known before it runs; "
+                "give the shapes of the inputs (--input-shapes)"
+            )
+        return kind
+
+    def _lower(self, node: Node) -> None:
+        if node.op in ("Const", "Placeholder", "NoOp"):
+            return
+        if node.op in ALIASES:
+            self._alias(node)
+            return
+        op = composite_op(node.op, node.attrs)
+        rule = rule_for(op)
+        outputs = [self._new_output(node, i, rule) for i in range(len(node.types))]
+        kernel, inputs = self._choose(node, op, rule, outputs)
+        for index, tensor in enumerate(outputs):
+            self.tensors[Ref(node.name, index)] = tensor
+        if kernel is None:
+            return
+        attrs = _plain(runtime_attrs(op, node.attrs))
+        if any(t.weight is not None and t.weight.use is WeightUse.MATRIX_TRANSPOSED for t in inputs):
+            attrs.pop("transpose_b", None)  # the pack holds it the right way round
+        self.program.steps.append(Step(node.name, op, kernel.key, inputs, outputs, attrs))
+
+    def _new_output(self, node: Node, index: int, rule: OpRule) -> ProgramTensor:
+        ref = Ref(node.name, index)
+        if rule.unused_outputs and ref not in self.uses:
+            kind = node.types[index]
+            shape = _dims(kind) if kind.is_static else ()
+            return ProgramTensor(str(ref), kind.dtype, shape)
+        kind = self._static(node, index)
+        return ProgramTensor(str(ref), kind.dtype, _dims(kind), Storage(kind.nbytes))
+
+    def _alias(self, node: Node) -> None:
+        kind = self._static(node, 0)
+        source = node.inputs[0]
+        value = self.graph.const_value(source)
+        if value is not None:
+            # A view of a constant: the constant again under the other shape.
+            array = value.numpy().reshape(_dims(kind))
+            self.tensors[Ref(node.name)] = self._constant(node.name, ArrayValue(array), WeightUse.PLAIN)
+            return
+        held = self.tensors[source]
+        self.tensors[Ref(node.name)] = ProgramTensor(
+            str(Ref(node.name)), kind.dtype, _dims(kind), held.storage, held.weight
+        )
+
+    def _constant(self, name: str, value: Value, use: WeightUse) -> ProgramTensor:
+        key = (name, use)
+        if key not in self.weights:
+            kind = value.type
+            shape = _dims(kind)
+            if use is WeightUse.MATRIX_TRANSPOSED:
+                shape = shape[::-1]
+            size = stored_bytes(value, use)
+            index_like = kind.dtype in (DType.INT32, DType.INT64) and use is WeightUse.PLAIN
+            resident = size <= (RESIDENT_INDEX_BYTES if index_like else RESIDENT_BYTES)
+            self.weights[key] = ProgramTensor(
+                name, kind.dtype, shape, weight=Weight(value, use, resident, size)
+            )
+        return self.weights[key]
+
+    def _input(self, ref: Ref, use: WeightUse) -> ProgramTensor:
+        value = self.graph.const_value(ref)
+        if value is None:
+            return self.tensors[ref]
+        if isinstance(value, QuantizedValue) and not use.quantizable:
+            return self._dequantized(ref, value)
+        return self._constant(str(ref), value, use)
+
+    def _dequantized(self, ref: Ref, value: QuantizedValue) -> ProgramTensor:
+        """A quantized constant that a kernel wants in float32: a step of its own turns it back."""
+        kernel = self.kernels.find("Dequantize", f"f32_{weight_suffix(value)}")
+        assert kernel is not None, "the runtime has a Dequantize kernel for every weight format"
+        source = self._constant(str(ref), value, WeightUse.ROWS)
+        kind = value.type
+        result = ProgramTensor(f"{ref}/dequantized", DType.FLOAT, _dims(kind), Storage(kind.nbytes))
+        self.program.steps.append(Step(result.name, "Dequantize", kernel.key, [source], [result], {}))
+        return result
+
+    def _choose(
+        self, node: Node, op: str, rule: OpRule, outputs: list[ProgramTensor]
+    ) -> tuple[Kernel | None, list[ProgramTensor]]:
+        """The kernel for a node, and its inputs as that kernel reads them."""
+        in_types = [self.graph.type_of(ref).dtype for ref in node.inputs]
+        out_types = [tensor.dtype for tensor in outputs]
+        uses = dict.fromkeys(range(len(node.inputs)), WeightUse.PLAIN)
+        formats = ""
+        for position, use in rule.weights.items():
+            value = self.graph.const_value(node.inputs[position])
+            if value is None:
+                continue
+            if use is WeightUse.MATRIX and node.attrs.get("transpose_b"):
+                use = WeightUse.MATRIX_TRANSPOSED
+            formats = weight_suffix(value) if not formats or formats == "wf32" else formats
+            uses[position] = use
+        kernel = None
+        if formats:
+            kernel = self.kernels.find(op, f"{in_types[min(rule.weights)].short}_{formats}")
+        if kernel is None and (not rule.weights or rule.optional_weights):
+            if formats in ("", "wf32"):
+                uses = dict.fromkeys(uses, WeightUse.PLAIN)
+            for suffix in candidates(in_types, out_types):
+                kernel = self.kernels.find(op, suffix)
+                if kernel is not None:
+                    break
+        if kernel is None:
+            types = ", ".join(t.short for t in in_types)
+            results = ", ".join(t.short for t in out_types)
+            weights = f" with {formats} weights" if formats else ""
+            self.missing.append(
+                f"{self.graph.name}: node {node.name!r}: the runtime has no kernel for {op}({types}) -> ({results})"
+                f"{weights}; add one under cpp/kernels, or cut the model before it with --outputs"
+            )
+            return None, []
+        return kernel, [self._input(ref, uses[i]) for i, ref in enumerate(node.inputs)]
+
+    def _output(self, name: str, ref: Ref) -> ProgramTensor:
+        """An output lives in the arena; one that is an input or a constant is copied there."""
+        value = self.graph.const_value(ref)
+        tensor = self.tensors[ref] if value is None else self._input(ref, WeightUse.PLAIN)
+        if tensor.storage is not None and tensor.storage.external is None:
+            return tensor
+        nbytes = TensorType(tensor.dtype, tensor.shape).nbytes
+        kernel = self.kernels.find("Copy", width_suffix(tensor.dtype))
+        assert kernel is not None, "the runtime has a Copy kernel for every width"
+        copy = ProgramTensor(f"{name}/copy", tensor.dtype, tensor.shape, Storage(nbytes))
+        self.program.steps.append(Step(copy.name, "Copy", kernel.key, [tensor], [copy], {}))
+        return copy
+
+
+def weight_suffix(value: Value) -> str:
+    """How a kernel's key names a weight's format."""
+    if isinstance(value, QuantizedValue):
+        return {"int8": "wi8", "minmax": "wmm", "float16": "wf16"}[value.format]
+    return "wf32"
+
+
+def _dims(kind: TensorType) -> tuple[int, ...]:
+    assert kind.shape is not None
+    return tuple(int(d) for d in kind.shape if d is not None)
+
+
+def _plain(attrs: dict[str, Any]) -> dict[str, int | float | str | list[int]]:
+    """Attributes as a pack can hold them; those it cannot hold are not for kernels."""
+    result: dict[str, int | float | str | list[int]] = {}
+    for name, value in attrs.items():
+        if isinstance(value, bool | int | np.integer):
+            result[name] = int(value)
+        elif isinstance(value, float | np.floating):
+            result[name] = float(value)
+        elif isinstance(value, bytes):
+            result[name] = value.decode()
+        elif isinstance(value, str):
+            result[name] = str(value)
+        elif isinstance(value, list | tuple) and not isinstance(value, ShapeAttr):
+            if all(isinstance(v, bool | int | np.integer) for v in value):
+                result[name] = [int(v) for v in value]
+    return result
+
+
+def set_lifetimes(program: Program) -> None:
+    """Fills first and last of every storage, and lets outputs take over inputs' memory where the op allows it."""
+    for storage in {id(t.storage): t.storage for s in program.steps for t in (*s.inputs, *s.outputs)}.values():
+        if storage is not None:
+            storage.first = storage.last = -1
+    last_use: dict[int, int] = {}
+    for i, step in enumerate(program.steps):
+        for tensor in (*step.inputs, *step.outputs):
+            if tensor.storage is not None:
+                last_use[id(tensor.storage)] = i
+    for tensor in program.outputs.values():
+        last_use[id(tensor.storage)] = len(program.steps)
+    merged: dict[int, Storage] = {}
+    for i, step in enumerate(program.steps):
+        for tensor in step.inputs:
+            if tensor.storage is not None:
+                tensor.storage = merged.get(id(tensor.storage), tensor.storage)
+        taken: set[int] = set()
+        for tensor in step.outputs:
+            if tensor.storage is None:
+                continue
+            own = tensor.storage
+            heir = _inheritable(step, tensor, i, last_use, taken)
+            if heir is not None:
+                taken.add(id(heir))
+                last_use[id(heir)] = last_use[id(own)]
+                merged[id(own)] = heir
+                tensor.storage = heir
+            else:
+                own.first = i
+    for tensor in program.outputs.values():
+        if tensor.storage is not None:
+            tensor.storage = merged.get(id(tensor.storage), tensor.storage)
+    for step in program.steps:
+        for tensor in (*step.inputs, *step.outputs):
+            if tensor.storage is not None:
+                tensor.storage.last = max(tensor.storage.last, last_use[id(tensor.storage)])
+    for tensor in program.outputs.values():
+        if tensor.storage is not None:
+            tensor.storage.last = len(program.steps)
+
+
+def _inheritable(
+    step: Step, output: ProgramTensor, i: int, last_use: dict[int, int], taken: set[int]
+) -> Storage | None:
+    for position in rule_for(step.op).inplace:
+        if position >= len(step.inputs):
+            continue
+        tensor = step.inputs[position]
+        storage = tensor.storage
+        if (
+            storage is not None
+            and storage.external is None
+            and id(storage) not in taken
+            and last_use[id(storage)] == i
+            and tensor.dtype == output.dtype
+            and tensor.shape == output.shape
+            and output.storage is not None
+            and storage.nbytes == output.storage.nbytes
+            and all(t.storage is not storage or t.shape == output.shape for t in step.inputs)
+        ):
+            return storage
+    return None
+
+
+def lower(graph: Graph, kernels: Catalog | None = None) -> Program:
+    """Lowers a graph whose types are known (passes.infer_shapes) to a program without addresses or partitions.
+
+    Raises MissingKernelError with one line for each node that no kernel serves, UsageError for a shape that is not
+    known before it runs.
+    """
+    return _Lowering(graph, kernels if kernels is not None else catalog()).run()

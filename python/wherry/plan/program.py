@@ -1,0 +1,83 @@
+"""A program: what a pack holds, before bytes are laid out. Steps in execution order over typed tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from wherry.graph import DType, Value
+from wherry.ops.rules import WeightUse
+
+
+@dataclass(eq=False)
+class Storage:
+    """Memory that one or more tensors share: a block of the arena, or an input of the caller.
+
+    external: the number of the signature's input that it belongs to, or None for the arena.
+    first, last: the steps that it must live through (first is where it is written; -1: before the first step).
+    offset: in the arena, a multiple of 64; set by `plan.arena`.
+    """
+
+    nbytes: int
+    external: int | None = None
+    first: int = -1
+    last: int = -1
+    offset: int = 0
+
+
+@dataclass(eq=False)
+class Weight:
+    """A constant as its consumer reads it. `resident` ones are small and stay in memory; others are streamed."""
+
+    value: Value
+    use: WeightUse
+    resident: bool
+    stored_bytes: int  # what it will take in the pack, scales included
+
+
+@dataclass(eq=False)
+class ProgramTensor:
+    """name: node:index of the graph. Exactly one of storage and weight is set, or neither: nobody reads it."""
+
+    name: str
+    dtype: DType
+    shape: tuple[int, ...]
+    storage: Storage | None = None
+    weight: Weight | None = None
+
+
+@dataclass(eq=False)
+class Step:
+    """One call of a kernel."""
+
+    name: str
+    op: str
+    kernel: str
+    inputs: list[ProgramTensor]
+    outputs: list[ProgramTensor]
+    attrs: Mapping[str, Any]
+
+    @property
+    def weights(self) -> list[Weight]:
+        """The streamed weights that this step reads."""
+        return [t.weight for t in self.inputs if t.weight is not None and not t.weight.resident]
+
+
+@dataclass(eq=False)
+class Program:
+    name: str
+    inputs: dict[str, ProgramTensor]
+    outputs: dict[str, ProgramTensor]
+    steps: list[Step] = field(default_factory=list)
+    arena_bytes: int = 0
+    arena_lower_bound: int = 0  # the largest set of bytes that live at one time
+
+    @property
+    def weight_bytes(self) -> int:
+        seen: dict[int, int] = {}
+        for step in self.steps:
+            for tensor in step.inputs:
+                if tensor.weight is not None:
+                    seen[id(tensor.weight)] = tensor.weight.stored_bytes
+        return sum(seen.values())

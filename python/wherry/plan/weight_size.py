@@ -1,0 +1,51 @@
+"""How many bytes a constant takes in a pack, without making them."""
+
+from __future__ import annotations
+
+import math
+
+from wherry.graph import QuantizedValue, Value
+from wherry.ops.rules import WeightUse
+
+PANEL = 16
+
+
+def matrix_shape(shape: tuple[int, ...], use: WeightUse) -> tuple[int, int]:
+    """(K, N) of a weight that is stored in panels."""
+    if use is WeightUse.MATRIX:
+        return math.prod(shape[:-1]), shape[-1]
+    if use is WeightUse.MATRIX_TRANSPOSED:
+        return math.prod(shape[1:]), shape[0]
+    if use is WeightUse.FILTER:
+        return math.prod(shape[:-1]), shape[-1]
+    if use is WeightUse.DEPTHWISE:
+        return shape[0] * shape[1], shape[2] * shape[3]
+    if use is WeightUse.FILTER_TRANSPOSED:
+        return shape[3], math.prod(shape[:3])
+    raise ValueError(f"{use} is not stored in panels")
+
+
+def part_sizes(value: Value, use: WeightUse) -> list[int]:
+    """Bytes of what a weight puts into its segment, in order: scales, offsets (where it has them), elements."""
+    shape = tuple(int(d) for d in value.type.shape or ())
+    if use in (WeightUse.PLAIN, WeightUse.ROWS):
+        elements = math.prod(shape)
+        axis = value.axis if isinstance(value, QuantizedValue) and value.axis is not None else -1
+        channels = shape[axis] if shape else 1
+    else:
+        rows, columns = matrix_shape(shape, use)
+        elements = rows * _groups(columns) * PANEL
+        channels = columns
+    if not isinstance(value, QuantizedValue):
+        return [elements * value.type.dtype.size]
+    arrays = {"float16": 0, "int8": 1, "minmax": 2}[value.format]
+    return [4 * PANEL * _groups(channels)] * arrays + [2 * value.bits * _groups(elements)]
+
+
+def stored_bytes(value: Value, use: WeightUse) -> int:
+    """Bytes that a weight takes in its segment, each part rounded up to the alignment that the pack gives it."""
+    return sum(-(-size // 64) * 64 for size in part_sizes(value, use))
+
+
+def _groups(count: int) -> int:
+    return -(-count // PANEL)

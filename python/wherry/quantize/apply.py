@@ -1,0 +1,130 @@
+"""Quantizes the weights of a graph in place, one tensor at a time, and measures the error of each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from wherry.errors import LoadError
+from wherry.graph import DType, Graph, QuantizedValue, Value
+from wherry.ops.rules import WeightUse, composite_op, rule_for
+from wherry.quantize.formats import WeightScheme, quantize
+
+# Smaller weights stay in float32: their codes would save less than their scales and one page cost.
+MIN_ELEMENTS = 1024
+
+
+@dataclass(frozen=True)
+class TensorError:
+    """What quantization did to one weight. Errors are of the values read back, in the weight's own units."""
+
+    name: str
+    shape: tuple[int, ...]
+    bytes_before: int
+    bytes_after: int
+    largest: float  # |value|
+    max_error: float
+    rms_error: float
+    relative_rms: float  # rms error / rms value
+
+
+@dataclass
+class QuantizeReport:
+    scheme: str
+    tensors: list[TensorError] = field(default_factory=list)
+    weight_bytes_before: int = 0
+    weight_bytes_after: int = 0
+    outputs: dict[str, float] = field(default_factory=dict)  # output -> largest error relative to the largest value
+
+
+def weight_channels(op: str, position: int, rank: int, attrs: dict[str, object]) -> int | None:
+    """The dimension of output channels of a weight, or None when this input is not a quantizable weight."""
+    use = rule_for(op).weights.get(position)
+    if use is None:
+        return None
+    if use is WeightUse.FILTER_TRANSPOSED:
+        return 2
+    if use is WeightUse.MATRIX and attrs.get("transpose_b"):
+        return 0
+    return rank - 1
+
+
+def quantizable(graph: Graph) -> dict[str, int]:
+    """Constants that every consumer can read quantized: name -> dimension of output channels."""
+    found: dict[str, int] = {}
+    refused: set[str] = set()
+    for node in graph.nodes.values():
+        op = composite_op(node.op, node.attrs)
+        for position, ref in enumerate(node.inputs):
+            value = graph.const_value(ref)
+            if value is None:
+                continue
+            rank = len(value.type.shape or ())
+            axis = weight_channels(op, position, rank, node.attrs)
+            unfit = axis is None or value.type.dtype is not DType.FLOAT or _elements(value) < MIN_ELEMENTS
+            if unfit or found.get(ref.node, axis) != axis:
+                refused.add(ref.node)
+            elif axis is not None:
+                found[ref.node] = axis
+    for ref in graph.outputs.values():
+        refused.add(ref.node)
+    return {name: axis for name, axis in found.items() if name not in refused}
+
+
+def _elements(value: Value) -> int:
+    return value.type.nbytes // value.type.dtype.size
+
+
+def quantize_weights(graph: Graph, scheme: WeightScheme) -> QuantizeReport:
+    """Replaces the value of every quantizable constant by codes. The graph still converts to a GraphDef.
+
+    Depthwise filters [kh, kw, C, mult] get one range for each of the C * mult channels where the scheme is per channel
+    and mult is 1; others one for each entry of the last dimension.
+
+    Raises LoadError naming the weight when one is not finite.
+    """
+    report = QuantizeReport(str(scheme))
+    depthwise = _depthwise_filters(graph)
+    for name, axis in quantizable(graph).items():
+        node = graph.nodes[name]
+        assert node.value is not None
+        before = node.value.numpy()
+        if scheme.per_channel and name in depthwise:
+            axis = 2 if before.shape[3] == 1 else 3
+        try:
+            value = quantize(before, scheme, axis)
+        except ValueError as error:
+            raise LoadError(f"{graph.name}: weight {name!r} cannot be quantized: {error}; mend it in the model") from error
+        node.value = value
+        report.tensors.append(_measure(name, before, value))
+    for node in graph.nodes.values():
+        if node.op == "Const" and node.value is not None and node.value.type.dtype is DType.FLOAT:
+            report.weight_bytes_before += node.value.type.nbytes
+            report.weight_bytes_after += _stored(node.value)
+    return report
+
+
+def _depthwise_filters(graph: Graph) -> set[str]:
+    ops = ("DepthwiseConv2dNative", "FusedDepthwiseConv2dNative")
+    return {n.inputs[1].node for n in graph.nodes.values() if composite_op(n.op, n.attrs) in ops}
+
+
+def _stored(value: Value) -> int:
+    if not isinstance(value, QuantizedValue):
+        return value.type.nbytes
+    arrays = value.scale.nbytes + (value.offset.nbytes if value.offset is not None else 0)
+    return -(-_elements(value) * value.bits // 8) + (0 if value.format == "float16" else arrays)
+
+
+def _measure(name: str, before: np.ndarray, value: QuantizedValue) -> TensorError:
+    error = value.numpy()
+    error -= before
+    flat = error.reshape(-1)
+    rms = float(np.sqrt(np.dot(flat, flat) / max(flat.size, 1)))
+    source = before.reshape(-1)
+    rms_value = float(np.sqrt(np.dot(source, source) / max(source.size, 1)))
+    return TensorError(
+        name, before.shape, before.nbytes, _stored(value), float(np.abs(before).max(initial=0.0)),
+        float(np.abs(flat).max(initial=0.0)), rms, rms / rms_value if rms_value > 0 else 0.0,
+    )

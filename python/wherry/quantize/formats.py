@@ -1,0 +1,87 @@
+"""The weight formats: float16, symmetric int8, and the paper's min/max buckets with 2 to 16 bits.
+
+The paper (Proceedings 2018, 2, 550, section on quantization) divides [min, max] of a tensor into 2^N buckets and stores
+each weight as the number of its bucket: code = round((x - min) / (max - min) * (2^N - 1)), turned back by
+x = min + code * (max - min) / (2^N - 1).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import numpy as np
+
+from wherry.errors import UsageError
+from wherry.graph import DType, QuantizedValue, TensorType
+
+SCHEMES = "none, float16, int8, minmax:N or minmax:N:channel with N from 2 to 16"
+
+
+@dataclass(frozen=True)
+class WeightScheme:
+    """format: "float16", "int8" or "minmax". bits: of a code. per_channel: one range for each output channel."""
+
+    format: str
+    bits: int
+    per_channel: bool
+
+    def __str__(self) -> str:
+        if self.format != "minmax":
+            return self.format
+        return f"minmax:{self.bits}" + (":channel" if self.per_channel else "")
+
+
+def parse_scheme(text: str | None) -> WeightScheme | None:
+    """Reads what --quantize takes. None stands for float32 weights. Raises UsageError for anything else."""
+    if text is None or text in ("none", "float32"):
+        return None
+    if text == "float16":
+        return WeightScheme("float16", 16, False)
+    if text == "int8":
+        return WeightScheme("int8", 8, True)
+    match = re.fullmatch(r"minmax:(\d+)(:channel|:tensor)?", text)
+    if match is None or not 2 <= int(match.group(1)) <= 16:
+        raise UsageError(f"{text!r} is not a weight format; there are {SCHEMES}")
+    return WeightScheme("minmax", int(match.group(1)), match.group(2) == ":channel")
+
+
+def quantize(values: np.ndarray, scheme: WeightScheme, axis: int) -> QuantizedValue:
+    """Codes of a float32 array. `axis` is the dimension of output channels.
+
+    Raises ValueError when a value is not finite: a range would not be one.
+    """
+    if not np.isfinite(values).all():
+        raise ValueError("it holds NaN or infinity")
+    kind = TensorType(DType.FLOAT, values.shape)
+    if scheme.format == "float16":
+        largest = float(np.finfo(np.float16).max)
+        codes = np.clip(values, -largest, largest).astype(np.float16)
+        return QuantizedValue(kind, codes, np.ones(1, np.float32), None, None, "float16", 16)
+    others = tuple(i for i in range(values.ndim) if i != axis) if scheme.per_channel else None
+    if scheme.format == "int8":
+        scale = (np.abs(values).max(axis=others) / 127.0).astype(np.float32).reshape(-1)
+        scale[scale < np.finfo(np.float32).tiny] = 1.0  # all zeros, or too small for a normal scale
+        steps = _along(scale, values.ndim, axis)
+        codes = np.rint(values / steps)
+        np.clip(codes, -127, 127, out=codes)
+        return QuantizedValue(kind, codes.astype(np.int8), scale, None, axis, "int8", 8)
+    low = values.min(axis=others).astype(np.float32).reshape(-1)
+    high = values.max(axis=others).astype(np.float32).reshape(-1)
+    top = (1 << scheme.bits) - 1
+    scale = ((high.astype(np.float64) - low) / top).astype(np.float32)
+    scale[scale < np.finfo(np.float32).tiny] = 1.0  # a constant tensor: every code is 0, the offset says it all
+    channel = axis if scheme.per_channel else None
+    codes = values - _along(low, values.ndim, channel)
+    codes /= _along(scale, values.ndim, channel)
+    np.rint(codes, out=codes)
+    np.clip(codes, 0, top, out=codes)
+    stored = codes.astype(np.uint8 if scheme.bits <= 8 else np.uint16)
+    return QuantizedValue(kind, stored, scale, low, channel, "minmax", scheme.bits)
+
+
+def _along(values: np.ndarray, rank: int, axis: int | None) -> np.ndarray:
+    shape = [1] * rank
+    if axis is not None:
+        shape[axis] = -1
+    return values.reshape(shape)

@@ -1,0 +1,159 @@
+"""Executor: runs a pack through the C++ runtime. Nothing here imports TensorFlow."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import TracebackType
+
+import numpy as np
+
+from wherry.errors import BudgetError, PackError, RuntimeFailure, UsageError, WherryError
+from wherry.graph.types import DType, TensorType
+
+_UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
+
+
+def parse_bytes(size: int | str | None) -> int:
+    """Bytes of a size: a number, or text such as "64MB" (10**6) or "64MiB" (2**20). None is 0.
+
+    Raises UsageError for anything else, and for a size below 0.
+    """
+    if size is None:
+        return 0
+    if isinstance(size, int) and not isinstance(size, bool):
+        if size < 0:
+            raise UsageError(f"a size of {size} bytes is below 0")
+        return size
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*", str(size))
+    if match is None or match.group(2).upper() not in _UNITS:
+        raise UsageError(f"{size!r} is not a size; write it like 64MB, 64MiB or 67108864")
+    return int(float(match.group(1)) * _UNITS[match.group(2).upper()])
+
+
+@dataclass(frozen=True)
+class ExecutorStats:
+    """load_seconds: opening the pack. inference_seconds: the last run, and io_seconds of it spent getting weights.
+
+    peak_bytes: the most that was held at one time, mapped weights included. memory_needed: the smallest
+    budget that the pack runs in with this number of threads. runs: how many ended well.
+    """
+
+    load_seconds: float
+    inference_seconds: float
+    io_seconds: float
+    peak_bytes: int
+    memory_needed: int
+    runs: int
+    partitions: int
+
+
+def _translate(code: int, message: str) -> WherryError:
+    if code == 301:
+        return BudgetError(message)
+    if code in (302, 200, 201, 202, 203, 204):
+        return PackError(message)
+    if 100 <= code < 200:
+        return UsageError(message)
+    return RuntimeFailure(message)
+
+
+class Executor:
+    """A pack, opened. Use it as a context manager, or call close().
+
+    source: a path, or the bytes of a pack
+    threads: how many compute; 0 is one for each processor
+    memory_budget: the most bytes that the model may add to the process, as a number or like "64MB"; None is what the
+        pack was planned for
+
+    Raises PackError for a file that is not a sound pack or needs a kernel that the library lacks, BudgetError for a
+    budget that is too small (the message says which one will do).
+    """
+
+    def __init__(
+        self,
+        source: str | os.PathLike[str] | bytes,
+        threads: int = 1,
+        memory_budget: int | str | None = None,
+    ) -> None:
+        from wherry import _native
+
+        if threads < 0:
+            raise UsageError(f"threads must be 0 or more, not {threads}")
+        opened = source if isinstance(source, bytes) else os.fspath(source)
+        self._error: type[Exception] = _native.NativeError
+        try:
+            self._native = _native.Executor(opened, threads, parse_bytes(memory_budget))
+        except self._error as error:
+            raise self._translated(error, opened) from None
+        self.inputs = _types(self._native.inputs())
+        self.outputs = _types(self._native.outputs())
+
+    @staticmethod
+    def _translated(error: Exception, source: str | bytes = b"") -> WherryError:
+        code, message = error.args
+        if isinstance(source, str) and not message.startswith(source):
+            message = f"{source}: {message}"
+        return _translate(code, message)
+
+    def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Runs the model on inputs by their names in the signature; returns outputs by theirs.
+
+        Raises UsageError for a wrong name, shape or type. Arrays are not converted: a float64 array is refused.
+        """
+        arrays = [_checked(name, kind, inputs) for name, kind in self.inputs.items()]
+        for name in inputs:
+            if name not in self.inputs:
+                raise UsageError(f"there is no input {name!r}; the inputs are {', '.join(map(repr, self.inputs))}")
+        try:
+            results = self._native.run(arrays)
+        except self._error as error:
+            raise self._translated(error) from None
+        return {
+            name: np.frombuffer(data, kind.dtype.numpy).reshape(kind.shape or ())
+            for (name, kind), data in zip(self.outputs.items(), results, strict=True)
+        }
+
+    def on_progress(self, callback: Callable[[int, int], bool | None] | None) -> None:
+        """After each partition, calls callback(partitions done, partitions); a true answer cancels the run."""
+        self._native.set_progress(callback)
+
+    def cancel(self) -> None:
+        """Makes the run in progress, on another thread, fail before its next step."""
+        self._native.cancel()
+
+    @property
+    def stats(self) -> ExecutorStats:
+        try:
+            return ExecutorStats(**self._native.stats())
+        except self._error as error:
+            raise self._translated(error) from None
+
+    def close(self) -> None:
+        """Gives back all memory. The executor cannot run afterwards."""
+        self._native.close()
+
+    def __enter__(self) -> Executor:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _types(infos: list[tuple[str, int, list[int]]]) -> dict[str, TensorType]:
+    return {name: TensorType(DType(dtype), tuple(shape)) for name, dtype, shape in infos}
+
+
+def _checked(name: str, kind: TensorType, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
+    if name not in inputs:
+        raise UsageError(f"the input {name!r} ({kind}) is missing")
+    array = np.asarray(inputs[name])
+    if array.dtype != kind.dtype.numpy:
+        raise UsageError(f"the input {name!r} is of type {array.dtype}, the model takes {kind.dtype.numpy}")
+    if array.shape != kind.shape:
+        raise UsageError(f"the input {name!r} has shape {array.shape}, the model takes {kind.shape}")
+    return np.ascontiguousarray(array)
