@@ -40,7 +40,7 @@ def freeze(graph: Graph, values: Mapping[str, Value], labels: Mapping[str, str],
     Raises LoadError naming the variable when it has no value, is written to, or is used in an unknown way; and naming
     the node for any other state, such as hash tables.
     """
-    prune(graph, effects)
+    prune(graph, _without_idle_writes(graph, effects))
     frozen: dict[str, _Frozen] = {}
     for node in graph.nodes.values():
         is_variable = node.op in VARIABLES
@@ -60,6 +60,30 @@ def freeze(graph: Graph, values: Mapping[str, Value], labels: Mapping[str, str],
     freezer.finish(graph)
     _rename(graph, labels)
     prune(graph, [])
+
+
+def _without_idle_writes(graph: Graph, effects: list[str]) -> list[str]:
+    """Drops writes to variables that no output reads, such as the seeds of dropout, which Keras advances even when
+    it infers. Returns the effects that remain."""
+    needed: set[str] = set()
+    stack = [ref.node for ref in graph.outputs.values()]
+    while stack:
+        name = stack.pop()
+        if name not in needed:
+            needed.add(name)
+            stack.extend(ref.node for ref in graph.nodes[name].inputs)
+    idle = set()
+    for node in graph.nodes.values():
+        if writes_variable(node.op):
+            handle = graph.nodes[node.inputs[0].node]
+            while handle.op in _PASS_ON:
+                handle = graph.nodes[handle.inputs[0].node]
+            if handle.name not in needed:
+                idle.add(node.name)
+    for node in graph.nodes.values():
+        if not idle.isdisjoint(node.controls):
+            node.controls = [name for name in node.controls if name not in idle]
+    return [name for name in effects if name not in idle]
 
 
 def variable_name(node: Node) -> str:

@@ -38,7 +38,8 @@ def from_function(function: Any) -> Source:
         except (TypeError, ValueError) as error:
             raise UsageError("a tf.function without an input signature does not say its shapes; give "
                              "function.get_concrete_function(tf.TensorSpec(...))") from error
-    return from_concrete(function, function.name.removeprefix("__inference_") or "function")
+    name = function.name.decode() if isinstance(function.name, bytes) else function.name
+    return from_concrete(function, name.removeprefix("__inference_") or "function")
 
 
 def from_loaded(model: Any, signature: str | None) -> Source:
