@@ -70,7 +70,7 @@ Status Executor::BuildTensors() {
     tensor.rank = record.rank;
     tensor.dtype = static_cast<DType>(record.dtype);
     tensor.layout = static_cast<Layout>(record.layout);
-    tensor.bytes = record.bytes;
+    tensor.bytes = PlaceOf(record) == format::Place::kNowhere ? 0 : record.bytes;
     if (PlaceOf(record) != format::Place::kSegment) continue;
     const std::byte* segment = weights_.segment(record.owner);  // null unless it is resident
     if (segment != nullptr) tensor.data = const_cast<std::byte*>(segment + record.offset);
