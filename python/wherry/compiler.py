@@ -15,6 +15,7 @@ import numpy as np
 from wherry.errors import BudgetError, LoadError, PackError, UsageError
 from wherry.graph import DType, Graph
 from wherry.ops.rules import WeightUse
+from wherry.output_error import FloatReference, Samples
 from wherry.plan.arena import plan_arena
 from wherry.plan.lower import lower
 from wherry.plan.partition import Partition, by_count, by_limit
@@ -120,6 +121,8 @@ def compile(
     signature: str | None = None,
     input_shapes: Mapping[str, Sequence[int]] | Sequence[int] | None = None,
     outputs: Sequence[str] | None = None,
+    samples: Samples = None,
+    measure_outputs: bool = True,
 ) -> CompileReport:
     """Compiles a model into a pack.
 
@@ -128,6 +131,8 @@ def compile(
     quantize: "int8", "float16", "minmax:N" (N from 2 to 16; ":channel" appended for a range per channel), or None
     memory_budget: the most bytes that running may add to a process, like "64MB"; sets the partitions
     partitions: how many, instead of a budget
+    samples: inputs by name, or an .npz of them, on which quantized and float32 outputs are compared; random ones
+        otherwise. measure_outputs=False leaves that out
 
     Raises LoadError, UsageError, MissingKernelError, BudgetError or PackError; each says what to do.
     """
@@ -147,6 +152,7 @@ def compile(
     graph, passes = _optimised(model, {"signature": signature, "input_shapes": input_shapes, "outputs": outputs})
     seconds["optimise"] = time.perf_counter() - start
     start = time.perf_counter()
+    reference = FloatReference(lower(graph), samples) if scheme is not None and measure_outputs else None
     report = quantize_weights(graph, scheme) if scheme is not None else None
     seconds["quantize"] = time.perf_counter() - start
     start = time.perf_counter()
@@ -162,6 +168,8 @@ def compile(
         cut = by_count(program, partitions if partitions is not None else 1)
         write_pack(program, cut, path, 0, provenance)
     seconds["write"] = time.perf_counter() - start
+    if report is not None and reference is not None:
+        report.outputs = reference.compare(path)
     return CompileReport(
         pack=str(path),
         file_bytes=path.stat().st_size,

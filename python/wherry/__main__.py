@@ -1,0 +1,7 @@
+"""`python -m wherry` is the `wherry` command."""
+
+import sys
+
+from wherry.cli import main
+
+sys.exit(main())

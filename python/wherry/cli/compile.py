@@ -1,0 +1,74 @@
+"""wherry compile: a model becomes a pack."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from wherry.cli.common import add_json, add_model_options, model_options, print_json, size
+from wherry.errors import UsageError
+
+if TYPE_CHECKING:
+    from wherry.compiler import CompileReport
+
+
+def register(commands: Any) -> None:
+    parser: argparse.ArgumentParser = commands.add_parser("compile", help="compile a model into a pack")
+    parser.add_argument("model", help="SavedModel folder, .keras, .h5, .pb or .pbtxt")
+    parser.add_argument("-o", "--output", help="the pack (default: the model's name with .wherry, here)")
+    parser.add_argument(
+        "--quantize", default="none", metavar="FORMAT",
+        help="none, float16, int8, or minmax:N with N from 2 to 16 bits (minmax:N:channel: a range per channel)",
+    )
+    plan = parser.add_mutually_exclusive_group()
+    plan.add_argument("--memory-budget", metavar="SIZE", help="the most that running may add to a process: 64MB, 64MiB")
+    plan.add_argument("--partitions", type=int, metavar="N", help="how many partitions, instead of a budget")
+    parser.add_argument(
+        "--samples", metavar="FILE.npz",
+        help="inputs on which the outputs of the quantized and the float32 model are compared (default: random ones)",
+    )
+    parser.add_argument(
+        "--no-output-error", action="store_true", help="do not run the model to measure what quantization costs"
+    )
+    add_model_options(parser)
+    add_json(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    from wherry.compiler import compile as compile_model
+
+    output = args.output or f"{Path(args.model.rstrip('/')).stem}.wherry"
+    if Path(output).resolve() == Path(args.model).resolve():
+        raise UsageError(f"the pack would overwrite the model {args.model}; name another file with -o")
+    report = compile_model(
+        args.model, output, quantize=args.quantize, memory_budget=args.memory_budget, partitions=args.partitions,
+        samples=args.samples, measure_outputs=not args.no_output_error, **model_options(args),
+    )
+    if args.json:
+        print_json(report)
+    else:
+        show(report)
+    return 0
+
+
+def show(report: CompileReport) -> None:
+    print(f"{report.pack}: {size(report.file_bytes)}, {report.steps} steps in {report.partitions} partitions")
+    print(
+        f"  memory needed {size(report.memory_needed)}: tensors {size(report.arena_bytes)}, largest partition "
+        f"{size(report.largest_partition_bytes)}"
+    )
+    quantized = report.quantize
+    if quantized is not None:
+        print(
+            f"  weights {size(quantized.weight_bytes_before)} -> {size(quantized.weight_bytes_after)} as {quantized.scheme}"
+        )
+        worst = sorted(quantized.tensors, key=lambda t: -t.relative_rms)[:5]
+        for tensor in worst:
+            print(f"    {tensor.name}: error {tensor.relative_rms:.2%} rms, {tensor.max_error:.3g} at most")
+        if len(quantized.tensors) > len(worst):
+            print(f"    and {len(quantized.tensors) - len(worst)} more with less (--json lists all)")
+        for name, error in quantized.outputs.items():
+            print(f"  output {name!r} differs by {error:.2%} of its largest value")
+    print("  " + ", ".join(f"{name} {seconds:.1f} s" for name, seconds in report.seconds.items()))

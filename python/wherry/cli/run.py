@@ -1,0 +1,66 @@
+"""wherry run: runs a pack on inputs from a file."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from wherry.cli.common import add_json, print_json, size
+from wherry.errors import PackError, UsageError
+from wherry.output_error import random_inputs, read_arrays
+from wherry.runtime.executor import Executor
+
+
+def register(commands: Any) -> None:
+    parser: argparse.ArgumentParser = commands.add_parser("run", help="run a pack on this machine")
+    parser.add_argument("pack", help="the .wherry file")
+    parser.add_argument("--inputs", metavar="FILE.npz", help="arrays by the names of the inputs (default: random ones)")
+    parser.add_argument("--outputs", metavar="FILE.npz", help="where the outputs go")
+    parser.add_argument("--threads", type=int, default=1, help="0: one for each processor (default: 1)")
+    parser.add_argument("--memory-budget", metavar="SIZE", help="the most to add to this process (default: the pack's)")
+    parser.add_argument("--repeat", type=int, default=1, help="how many times to run (default: 1)")
+    add_json(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    if args.repeat < 1:
+        raise UsageError(f"--repeat must be 1 or more, not {args.repeat}")
+    if args.outputs and not Path(args.outputs).absolute().parent.is_dir():
+        raise PackError(f"{args.outputs}: there is no folder for it; make it first")
+    with Executor(args.pack, threads=args.threads, memory_budget=args.memory_budget) as executor:
+        inputs = read_arrays(args.inputs) if args.inputs else random_inputs(executor)
+        seconds = []
+        for _ in range(args.repeat):
+            outputs = executor.run(inputs)
+            seconds.append(executor.stats.inference_seconds)
+        stats = executor.stats
+    if args.outputs:
+        write_outputs(args.outputs, outputs)
+    if args.json:
+        print_json({"stats": asdict(stats), "inference_seconds": seconds, "outputs": {k: v.shape for k, v in outputs.items()}})
+        return 0
+    for name, array in outputs.items():
+        line = np.array2string(array.reshape(-1)[:8], precision=5, separator=", ", max_line_width=1000)
+        print(f"{name} {array.dtype} {list(array.shape)}: {line}{' ...' if array.size > 8 else ''}")
+    print(
+        f"loaded in {stats.load_seconds * 1e3:.1f} ms, ran in {np.median(seconds) * 1e3:.1f} ms (median of {len(seconds)}), "
+        f"{stats.partitions} partitions, peak {size(stats.peak_bytes)}"
+    )
+    return 0
+
+
+def write_outputs(path: str, outputs: dict[str, np.ndarray]) -> None:
+    """Writes an .npz, whole or not at all."""
+    target = Path(path)
+    partial = target.with_name(f".{target.name}.part")
+    try:
+        with partial.open("wb") as file:
+            np.savez(file, **outputs)  # type: ignore[arg-type]
+        partial.replace(target)
+    finally:
+        partial.unlink(missing_ok=True)

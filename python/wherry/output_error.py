@@ -1,0 +1,86 @@
+"""What quantization costs at the outputs: the float32 and the quantized pack run on the same inputs."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from wherry.errors import UsageError
+from wherry.plan.arena import plan_arena
+from wherry.plan.partition import by_count
+from wherry.plan.program import Program
+from wherry.runtime.executor import Executor
+
+Samples = str | os.PathLike[str] | Mapping[str, np.ndarray] | None
+
+# The float32 pack is run in this many partitions, so that measuring needs little memory.
+_PARTITIONS = 16
+
+
+def read_arrays(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
+    """Arrays of an .npz by name. Raises UsageError when it is not one."""
+    hint = f"{os.fspath(path)}: this is not an .npz file; save it with numpy.savez(path, name=array)"
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            if not isinstance(file, np.lib.npyio.NpzFile):
+                raise UsageError(hint)
+            return {name: file[name] for name in file.files}
+    except FileNotFoundError as error:
+        raise UsageError(f"{os.fspath(path)}: there is no such file") from error
+    except (ValueError, zipfile.BadZipFile, EOFError) as error:
+        raise UsageError(hint) from error
+
+
+def random_inputs(executor: Executor, seed: int = 0) -> dict[str, np.ndarray]:
+    """Values in [0, 1) for floats, 0 for the rest, for every input."""
+    generator = np.random.default_rng(seed)
+    arrays: dict[str, np.ndarray] = {}
+    for name, kind in executor.inputs.items():
+        dtype, shape = kind.dtype.numpy, tuple(int(d or 0) for d in kind.shape or ())
+        floating = np.issubdtype(dtype, np.floating)
+        arrays[name] = generator.random(shape).astype(dtype) if floating else np.zeros(shape, dtype)
+    return arrays
+
+
+class FloatReference:
+    """Runs a float32 program once, when made, and keeps its inputs and outputs.
+
+    samples: inputs by name, an .npz of them, or None for random ones. Raises UsageError when they do not fit.
+    """
+
+    def __init__(self, program: Program, samples: Samples) -> None:
+        from wherry.pack.writer import write_pack
+
+        plan_arena(program)
+        with tempfile.TemporaryDirectory(prefix="wherry-") as folder:
+            path = Path(folder) / "float32.wherry"
+            write_pack(program, by_count(program, min(_PARTITIONS, len(program.steps))), path)
+            with Executor(path, threads=0, memory_budget=_streaming_budget(path)) as executor:
+                if samples is None:
+                    self.inputs = random_inputs(executor)
+                else:
+                    self.inputs = dict(samples) if isinstance(samples, Mapping) else read_arrays(samples)
+                self.outputs = executor.run(self.inputs)
+
+    def compare(self, pack: str | os.PathLike[str]) -> dict[str, float]:
+        """Output -> largest difference of the pack's from the float32 one, relative to the largest value."""
+        with Executor(pack, threads=0) as executor:
+            outputs = executor.run(self.inputs)
+        errors: dict[str, float] = {}
+        for name, expected in self.outputs.items():
+            wide = expected.astype(np.float64)
+            largest = float(np.abs(wide).max(initial=0.0))
+            difference = float(np.abs(outputs[name].astype(np.float64) - wide).max(initial=0.0))
+            errors[name] = difference / largest if largest > 0 else difference
+        return errors
+
+
+def _streaming_budget(path: Path) -> int:
+    """The smallest budget: weights are then mapped a partition at a time."""
+    with Executor(path, threads=0, memory_budget=1 << 62) as executor:
+        return executor.stats.memory_needed
