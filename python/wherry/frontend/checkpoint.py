@@ -1,8 +1,8 @@
 """Values of variables in a checkpoint, and which tensor of it belongs to which variable.
 
-A SavedModel does not list that; its restore op does. In TensorFlow 2 it is a function that is called with the handles,
-in TensorFlow 1 a part of the graph, and in both RestoreV2 feeds an assignment. So calls are inlined and every
-assignment is followed back to the name it reads.
+A SavedModel does not list that; its restore op does. In TensorFlow 2 it is a function that is called with
+the handles, in TensorFlow 1 a part of the graph, and in both RestoreV2 feeds an assignment. So calls are
+inlined and every assignment is followed back to the name it reads.
 """
 
 from __future__ import annotations
@@ -40,15 +40,20 @@ class Checkpoint:
         shards = sorted(prefix.parent.glob(f"{prefix.name}.data-*-of-*"))
         count = int(shards[0].name.rpartition("-of-")[2]) if shards else 1
         if len(shards) != count:
-            raise LoadError(f"{prefix}: {count - len(shards)} of {count} data files of the checkpoint are missing")
+            raise LoadError(
+                f"{prefix}: {count - len(shards)} of {count} data files of the checkpoint are missing"
+            )
 
     def read(self, key: str) -> np.ndarray:
         try:
             value = self.reader.get_tensor(key)
         except Exception as error:  # as above
-            raise LoadError(f"{self.prefix}: tensor {key!r} cannot be read, the checkpoint is damaged "
-                            f"({one_line(error)})") from error
-        return np.asarray(value, object if isinstance(value, bytes) else None)  # numpy's own strings lose end zeros
+            raise LoadError(
+                f"{self.prefix}: tensor {key!r} cannot be read, the checkpoint is damaged ({one_line(error)})"
+            ) from error
+        return np.asarray(
+            value, object if isinstance(value, bytes) else None
+        )  # numpy's own strings lose end zeros
 
 
 class CheckpointValue(Value):
@@ -77,8 +82,10 @@ def variable_values(graph: Graph, keys: Mapping[str, Key], checkpoint: Checkpoin
             continue
         key, part = keys[node.name]
         if key not in checkpoint.shapes:
-            raise LoadError(f"{checkpoint.prefix}: the checkpoint has no tensor {key!r} for variable "
-                            f"{variable_name(node)!r}")
+            raise LoadError(
+                f"{checkpoint.prefix}: the checkpoint has no tensor {key!r} for variable "
+                f"{variable_name(node)!r}"
+            )
         value = CheckpointValue(checkpoint, key, part)
         _check_type(checkpoint, node, value)
         values[node.name] = value
@@ -93,20 +100,28 @@ def restored_keys(graph: Graph, restore_op: str) -> dict[str, Key]:
 def _check_type(checkpoint: Checkpoint, node: Node, value: CheckpointValue) -> None:
     dtype, shape = node.attrs.get("dtype"), node.attrs.get("shape")
     dims = None if shape is None else shape.dims
-    fits = dims is None or (len(dims) == len(value.type.shape or ()) and all(
-        a is None or a == b for a, b in zip(dims, value.type.shape or (), strict=True)))
+    fits = dims is None or (
+        len(dims) == len(value.type.shape or ())
+        and all(a is None or a == b for a, b in zip(dims, value.type.shape or (), strict=True))
+    )
     if dtype != value.type.dtype or not fits:
-        raise LoadError(f"{checkpoint.prefix}: variable {variable_name(node)!r} is "
-                        f"{TensorType(dtype or DType.INVALID, dims)} in the graph and {value.type} in the checkpoint")
+        raise LoadError(
+            f"{checkpoint.prefix}: variable {variable_name(node)!r} is "
+            f"{TensorType(dtype or DType.INVALID, dims)} in the graph and {value.type} in the checkpoint"
+        )
 
 
 def _restoring(graph: Graph, restore_op: str) -> Graph:
     """A flat copy of the part of the graph that restores the variables."""
     name = restore_op.partition(":")[0]
     part = Graph(name=graph.name, functions=graph.functions)
-    roots = [name] if name in graph.nodes else [node.name for node in graph.by_op("Assign", "AssignVariableOp")]
-    part.nodes = {node.name: Node(node.name, node.op, list(node.inputs), list(node.controls), node.attrs, node.value)
-                  for node in graph.nodes.values()}
+    roots = (
+        [name] if name in graph.nodes else [node.name for node in graph.by_op("Assign", "AssignVariableOp")]
+    )
+    part.nodes = {
+        node.name: Node(node.name, node.op, list(node.inputs), list(node.controls), node.attrs, node.value)
+        for node in graph.nodes.values()
+    }
     inline(part, roots)
     return part
 
@@ -122,11 +137,15 @@ def _assignments(part: Graph) -> dict[str, Key]:
             continue
         if restore.name not in keys:
             names = part.const_value(_follow(part.nodes, restore.inputs[1]))
-            slices = part.const_value(_follow(part.nodes, restore.inputs[2])) if len(restore.inputs) > 2 else None
+            slices = (
+                part.const_value(_follow(part.nodes, restore.inputs[2])) if len(restore.inputs) > 2 else None
+            )
             if names is None:
                 continue
-            keys[restore.name] = (np.ravel(names.numpy()).tolist(),
-                                  np.ravel(slices.numpy()).tolist() if slices is not None else [])
+            keys[restore.name] = (
+                np.ravel(names.numpy()).tolist(),
+                np.ravel(slices.numpy()).tolist() if slices is not None else [],
+            )
         names_, slices_ = keys[restore.name]
         spec = slices_[source.index].decode() if source.index < len(slices_) else ""
         found[_follow(part.nodes, target).node] = (names_[source.index].decode(), _parse_slice(spec))

@@ -1,7 +1,7 @@
 """Merges variables into constants: the node that stood for a variable becomes a Const that holds its value.
 
-Reads of the variable become uses of the constant, also in the bodies of While, If and Case, which get the value as an
-argument where they got the handle.
+Reads of the variable become uses of the constant, also in the bodies of While, If and Case, which get the
+value as an argument where they got the handle.
 """
 
 from __future__ import annotations
@@ -20,11 +20,24 @@ VARIABLES = frozenset({"VarHandleOp", "VariableV2", "Variable", "TemporaryVariab
 _LOOPS = frozenset({"While", "StatelessWhile"})
 _BRANCHES = frozenset({"If", "StatelessIf", "Case", "StatelessCase"})
 _PASS_ON = frozenset({"Identity", "Enter", "RefIdentity", "RefEnter"})
-_STATE = frozenset({
-    "HashTable", "HashTableV2", "MutableHashTable", "MutableHashTableV2", "AnonymousHashTable",
-    "MutableDenseHashTableV2", "LookupTableFind", "LookupTableFindV2", "LookupTableSize", "LookupTableSizeV2",
-    "LookupTableExportV2", "LookupTableImportV2", "InitializeTableV2", "InitializeTableFromTextFileV2",
-})
+_STATE = frozenset(
+    {
+        "HashTable",
+        "HashTableV2",
+        "MutableHashTable",
+        "MutableHashTableV2",
+        "AnonymousHashTable",
+        "MutableDenseHashTableV2",
+        "LookupTableFind",
+        "LookupTableFindV2",
+        "LookupTableSize",
+        "LookupTableSizeV2",
+        "LookupTableExportV2",
+        "LookupTableImportV2",
+        "InitializeTableV2",
+        "InitializeTableFromTextFileV2",
+    }
+)
 
 
 class _Frozen(NamedTuple):
@@ -35,10 +48,11 @@ class _Frozen(NamedTuple):
 
 
 def freeze(graph: Graph, values: Mapping[str, Value], labels: Mapping[str, str], effects: list[str]) -> None:
-    """Puts `values` (by node name) where the variables are. `effects` are nodes that run though no output needs them.
+    """Puts `values` (by node name) where the variables are. `effects` are nodes that run though no output
+    needs them.
 
-    Raises LoadError naming the variable when it has no value, is written to, or is used in an unknown way; and naming
-    the node for any other state, such as hash tables.
+    Raises LoadError naming the variable when it has no value, is written to, or is used in an unknown way;
+    and naming the node for any other state, such as hash tables.
     """
     prune(graph, _without_idle_writes(graph, effects))
     frozen: dict[str, _Frozen] = {}
@@ -46,8 +60,10 @@ def freeze(graph: Graph, values: Mapping[str, Value], labels: Mapping[str, str],
         is_variable = node.op in VARIABLES
         if node.name not in values:
             if is_variable:
-                raise LoadError(f"variable {variable_name(node)!r} has no value in the model (is the checkpoint "
-                                "complete, or a GraphDef not frozen?)")
+                raise LoadError(
+                    f"variable {variable_name(node)!r} has no value in the model (is the checkpoint "
+                    "complete, or a GraphDef not frozen?)"
+                )
             continue
         value = values[node.name]
         label = labels.get(node.name) or variable_name(node)
@@ -63,8 +79,8 @@ def freeze(graph: Graph, values: Mapping[str, Value], labels: Mapping[str, str],
 
 
 def _without_idle_writes(graph: Graph, effects: list[str]) -> list[str]:
-    """Drops writes to variables that no output reads, such as the seeds of dropout, which Keras advances even when
-    it infers. Returns the effects that remain."""
+    """Drops writes to variables that no output reads, such as the seeds of dropout, which Keras advances
+    even when it infers. Returns the effects that remain."""
     needed: set[str] = set()
     stack = [ref.node for ref in graph.outputs.values()]
     while stack:
@@ -117,16 +133,22 @@ class _Freezer:
 
     def use(self, graph: Graph, node: Node, variable: _Frozen, replaced: dict[Ref, Ref]) -> None:
         if writes_variable(node.op):
-            raise LoadError(f"variable {variable.label!r} is changed during inference (node {node.name!r}, "
-                            f"{node.op}); export the model without its state")
+            raise LoadError(
+                f"variable {variable.label!r} is changed during inference (node {node.name!r}, "
+                f"{node.op}); export the model without its state"
+            )
         if node.op == "ReadVariableOp":
             replaced[Ref(node.name)] = node.inputs[0]
         elif node.op == "ResourceGather":
             batch_dims = node.attrs.pop("batch_dims", 0)
             axis = graph.add_const(f"{node.name}/axis", np.int32(batch_dims))
             node.op, node.inputs = "GatherV2", [*node.inputs, axis]
-            node.attrs = {"Tparams": variable.type.dtype, "Tindices": node.attrs["Tindices"], "Taxis": DType.INT32,
-                          "batch_dims": batch_dims}
+            node.attrs = {
+                "Tparams": variable.type.dtype,
+                "Tindices": node.attrs["Tindices"],
+                "Taxis": DType.INT32,
+                "batch_dims": batch_dims,
+            }
         elif node.op == "ResourceGatherNd":
             node.op = "GatherNd"
             node.attrs = {"Tparams": variable.type.dtype, "Tindices": node.attrs["Tindices"]}
@@ -136,11 +158,19 @@ class _Freezer:
         elif node.op in ("VarIsInitializedOp", "IsVariableInitialized"):
             _make_const(node, np.asarray(True))
         elif _takes_handle(node):
-            raise LoadError(f"variable {variable.label!r} is used by node {node.name!r} ({node.op}) in a way that is "
-                            "not supported")
+            raise LoadError(
+                f"variable {variable.label!r} is used by node {node.name!r} ({node.op}) in a way that is "
+                "not supported"
+            )
 
-    def control_flow(self, graph: Graph, node: Node, frozen: dict[str, _Frozen], handles: list[int],
-                     replaced: dict[Ref, Ref]) -> None:
+    def control_flow(
+        self,
+        graph: Graph,
+        node: Node,
+        frozen: dict[str, _Frozen],
+        handles: list[int],
+        replaced: dict[Ref, Ref],
+    ) -> None:
         """Passes the values of handles into the bodies of a loop or branch."""
         is_loop = node.op in _LOOPS
         first = 0 if is_loop else 1  # a branch's first input is the condition
@@ -185,8 +215,10 @@ class _Freezer:
             results = list(function.results)
             for position, variable in given.items():
                 if frozen.get(results[position].node) is not variable:
-                    raise LoadError(f"variable {variable.label!r} is exchanged for another one in loop {name!r}, which "
-                                    "is not supported")
+                    raise LoadError(
+                        f"variable {variable.label!r} is exchanged for another one in loop {name!r}, which "
+                        "is not supported"
+                    )
                 results[position] = Ref(args[position])
             function.results = tuple(results)
         inner.remove_unreachable()
@@ -210,7 +242,9 @@ class _Freezer:
 
 def _passing_on(graph: Graph, frozen: Mapping[str, _Frozen]) -> list[Node]:
     """Identity and the like that hand a handle on, each after the one it takes it from."""
-    candidates = [n for n in graph.nodes.values() if n.op in _PASS_ON and len(n.inputs) == 1 and _takes_handle(n)]
+    candidates = [
+        n for n in graph.nodes.values() if n.op in _PASS_ON and len(n.inputs) == 1 and _takes_handle(n)
+    ]
     by_source: dict[str, list[Node]] = {}
     for node in candidates:
         by_source.setdefault(node.inputs[0].node, []).append(node)
@@ -224,7 +258,8 @@ def _passing_on(graph: Graph, frozen: Mapping[str, _Frozen]) -> list[Node]:
 
 
 def _takes_handle(node: Node) -> bool:
-    """Whether a node works on the variable itself; ops on VariableV2 read its value where no ref type is asked for."""
+    """Whether a node works on the variable itself; ops on VariableV2 read its value where no ref type is
+    asked for."""
     from wherry.graph.opdefs import op_def
 
     if node.op.startswith("Ref"):
@@ -232,7 +267,9 @@ def _takes_handle(node: Node) -> bool:
     if node.attrs.get("T") is DType.RESOURCE:
         return True
     definition = op_def(node.op)
-    return definition is not None and any(arg.type == DType.RESOURCE or arg.is_ref for arg in definition.input_arg)
+    return definition is not None and any(
+        arg.type == DType.RESOURCE or arg.is_ref for arg in definition.input_arg
+    )
 
 
 def _make_const(node: Node, array: np.ndarray) -> None:
@@ -243,7 +280,9 @@ def _make_const(node: Node, array: np.ndarray) -> None:
 def _copy(function: Function, name: str) -> Function:
     graph = Graph(name=name, versions=function.graph.versions)
     graph.nodes = {
-        node.name: Node(node.name, node.op, list(node.inputs), list(node.controls), dict(node.attrs), node.value)
+        node.name: Node(
+            node.name, node.op, list(node.inputs), list(node.controls), dict(node.attrs), node.value
+        )
         for node in function.graph.nodes.values()
     }
     graph.outputs = dict(function.graph.outputs)
@@ -254,8 +293,10 @@ def _refuse_state(node: Node) -> None:
     if node.op in VARIABLES:
         raise LoadError(f"variable {variable_name(node)!r} is made inside a function, which is not supported")
     if node.op in _STATE or node.attrs.get("dtype") is DType.RESOURCE:
-        raise LoadError(f"node {node.name!r} ({node.op}) needs state that is not a variable, such as a lookup table; "
-                        "choose outputs that do not depend on it")
+        raise LoadError(
+            f"node {node.name!r} ({node.op}) needs state that is not a variable, such as a lookup table; "
+            "choose outputs that do not depend on it"
+        )
     if node.op in ("SymbolicGradient", "RemoteCall", "PyFunc", "EagerPyFunc", "PyFuncStateless"):
         raise LoadError(f"node {node.name!r}: {node.op} cannot run on a device")
 

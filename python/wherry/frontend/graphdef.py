@@ -27,16 +27,31 @@ def from_file(path: Path) -> Source:
         else:
             graph_def.ParseFromString(content)
     except Exception as error:  # protobuf raises classes of its own that differ between its implementations
+        if _is_saved_model(content):
+            raise LoadError(f"{path}: holds a SavedModel; give the folder that it came from") from error
         raise LoadError(f"{path}: not a GraphDef, or damaged ({one_line(error)})") from error
     if not graph_def.node:
         raise LoadError(f"{path}: holds no nodes; a SavedModel is given by its folder")
     return from_graph_def(graph_def, path.stem)
 
 
+def _is_saved_model(content: bytes) -> bool:
+    from google.protobuf.message import DecodeError
+    from tensorflow.core.protobuf import saved_model_pb2
+
+    saved_model = saved_model_pb2.SavedModel()
+    try:
+        saved_model.ParseFromString(content)
+    except DecodeError:
+        return False
+    return bool(saved_model.meta_graphs)
+
+
 def from_graph_def(graph_def: Any, name: str) -> Source:
     """The source of a GraphDef in memory."""
     graph = from_graphdef(graph_def, name)
-    inputs = {node.name: node.name for node in graph.by_op("Placeholder")}
+    consumed = {ref.node for node in graph.nodes.values() for ref in node.inputs}
+    inputs = {node.name: node.name for node in graph.by_op("Placeholder") if node.name in consumed}
     return Source(graph, inputs, sinks(graph))
 
 

@@ -1,7 +1,7 @@
 """Inlines function calls: PartitionedCall, StatefulPartitionedCall, and calls by the function's own name.
 
-Bodies of While, If and Case stay functions, and are themselves flat afterwards. Every function is flattened once,
-before the graphs that call it, so the work grows with the size of the result and no faster.
+Bodies of While, If and Case stay functions, and are themselves flat afterwards. Every function is flattened
+once, before the graphs that call it, so the work grows with the size of the result and no faster.
 """
 
 from __future__ import annotations
@@ -12,12 +12,34 @@ from wherry.graph import FuncName, Function, Graph, Node, Ref
 _CALLS = frozenset({"PartitionedCall", "StatefulPartitionedCall"})
 
 # Ops that write to a variable: what a call must not lose when its outputs do not need it.
-_RESOURCE_WRITES = ("AssignVariableOp", "AssignAddVariableOp", "AssignSubVariableOp", "ResourceScatter",
-                    "ResourceApply", "ResourceSparseApply", "ResourceStridedSliceAssign", "ResourceAccumulator")
-_REF_WRITES = frozenset({
-    "Assign", "AssignAdd", "AssignSub", "ScatterUpdate", "ScatterAdd", "ScatterSub", "ScatterMul", "ScatterDiv",
-    "ScatterMin", "ScatterMax", "ScatterNdUpdate", "ScatterNdAdd", "ScatterNdSub", "StridedSliceAssign",
-})
+_RESOURCE_WRITES = (
+    "AssignVariableOp",
+    "AssignAddVariableOp",
+    "AssignSubVariableOp",
+    "ResourceScatter",
+    "ResourceApply",
+    "ResourceSparseApply",
+    "ResourceStridedSliceAssign",
+    "ResourceAccumulator",
+)
+_REF_WRITES = frozenset(
+    {
+        "Assign",
+        "AssignAdd",
+        "AssignSub",
+        "ScatterUpdate",
+        "ScatterAdd",
+        "ScatterSub",
+        "ScatterMul",
+        "ScatterDiv",
+        "ScatterMin",
+        "ScatterMax",
+        "ScatterNdUpdate",
+        "ScatterNdAdd",
+        "ScatterNdSub",
+        "StridedSliceAssign",
+    }
+)
 
 
 def writes_variable(op: str) -> bool:
@@ -26,7 +48,8 @@ def writes_variable(op: str) -> bool:
 
 
 def inline(graph: Graph, effects: list[str] | None = None) -> list[str]:
-    """Inlines every call that the graph's outputs, or the nodes in `effects`, need; drops what they do not need.
+    """Inlines every call that the graph's outputs, or the nodes in `effects`, need; drops what they do not
+    need.
 
     Returns the names of nodes that write to variables and run whenever the graph does. Raises LoadError for a
     function that calls itself or does not exist.
@@ -43,13 +66,17 @@ class _Inliner:
     def flatten(self, name: str, caller: Node) -> Function:
         function = self.functions.get(name)
         if function is None:
-            raise LoadError(f"node {caller.name!r} ({caller.op}) calls function {name!r}, which does not exist")
+            raise LoadError(
+                f"node {caller.name!r} ({caller.op}) calls function {name!r}, which does not exist"
+            )
         if name in self.running:
             raise LoadError(f"function {name!r} calls itself; recursion is not supported")
         if name not in self.flat:
             self.running.add(name)
             signature = function.signature
-            writes = self.flatten_graph(function.graph, list(signature.control_ret.values()) if signature else [])
+            writes = self.flatten_graph(
+                function.graph, list(signature.control_ret.values()) if signature else []
+            )
             if signature is not None:  # of what must run in a call, only the writes are kept
                 signature.control_ret.clear()
                 signature.control_ret.update({write: write for write in writes})
@@ -82,7 +109,7 @@ class _Inliner:
             for node in nodes.values():
                 if any(name in controls for name in node.controls):
                     node.controls = _resolve_controls(node.controls, controls)
-        prune(graph, writes)
+        prune(graph, writes + [name for name in effects if name in nodes])
         return writes
 
     def callee(self, node: Node) -> str | None:
@@ -96,12 +123,15 @@ class _Inliner:
                 if isinstance(item, FuncName):
                     self.flatten(item, node)
 
-    def splice(self, call: Node, function: Function, nodes: dict[str, Node], taken: set[str],
-               results: dict[Ref, Ref]) -> dict[str, str]:
+    def splice(
+        self, call: Node, function: Function, nodes: dict[str, Node], taken: set[str], results: dict[Ref, Ref]
+    ) -> dict[str, str]:
         """Copies a flat body in place of a call. Returns the body's names -> the names they got."""
         if len(call.inputs) != len(function.args):
-            raise LoadError(f"node {call.name!r} calls {function.graph.name!r} with {len(call.inputs)} arguments; "
-                            f"it takes {len(function.args)}")
+            raise LoadError(
+                f"node {call.name!r} calls {function.graph.name!r} with {len(call.inputs)} arguments; "
+                f"it takes {len(function.args)}"
+            )
         given = dict(zip(function.args, call.inputs, strict=True))
         renamed: dict[str, str] = {}
         for name in function.graph.nodes:
@@ -115,9 +145,15 @@ class _Inliner:
             if not node.inputs and not controls:
                 controls = list(call.controls)
             nodes[renamed[name]] = Node(
-                renamed[name], node.op,
-                [given[ref.node] if ref.node in given else Ref(renamed[ref.node], ref.index) for ref in node.inputs],
-                controls, dict(node.attrs), node.value,
+                renamed[name],
+                node.op,
+                [
+                    given[ref.node] if ref.node in given else Ref(renamed[ref.node], ref.index)
+                    for ref in node.inputs
+                ],
+                controls,
+                dict(node.attrs),
+                node.value,
             )
         for index, ref in enumerate(function.results):
             results[Ref(call.name, index)] = (

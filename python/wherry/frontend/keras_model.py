@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,29 +13,45 @@ from wherry.frontend.traced import from_concrete
 
 
 def is_keras_model(model: Any) -> bool:
-    return any(cls.__name__ == "Model" and cls.__module__.split(".")[0] in ("keras", "tf_keras")
-               for cls in type(model).__mro__)
+    return any(
+        cls.__name__ == "Model" and cls.__module__.split(".")[0] in ("keras", "tf_keras")
+        for cls in type(model).__mro__
+    )
 
 
 def from_file(path: Path) -> Source:
-    """Reads a .keras or .h5 file. Raises LoadError for a damaged one, and for layers that only its author's code has."""
+    """Reads a .keras or .h5 file. Raises LoadError for a damaged one, and for layers that only its author's
+    code has."""
     import keras
 
     try:
         model = keras.models.load_model(path, compile=False)
     except Exception as error:  # keras raises whatever the layer, h5py or zipfile raised
         text = str(error)
-        if any(sign in text for sign in ("Lambda", "lambda", "custom", "Unknown layer", "registered", "locate class",
-                                         "Could not deserialize class")):
-            raise LoadError(f"{path}: has a Lambda layer or a custom class that cannot be rebuilt from the file; "
-                            "export a SavedModel (model.export) or pass the loaded model "
-                            f"({one_line(error)})") from error
+        if any(
+            sign in text
+            for sign in (
+                "Lambda",
+                "lambda",
+                "custom",
+                "Unknown layer",
+                "registered",
+                "locate class",
+                "Could not deserialize class",
+            )
+        ):
+            raise LoadError(
+                f"{path}: has a Lambda layer or a custom class that cannot be rebuilt from the file; "
+                "export a SavedModel (model.export) or pass the loaded model "
+                f"({one_line(error)})"
+            ) from error
         raise LoadError(f"{path}: not a Keras model, or damaged ({one_line(error)})") from error
     return from_model(model, path.stem)
 
 
 def from_model(model: Any, name: str | None = None) -> Source:
-    """The source of a keras.Model, with the input names of its own and output names as its export has them."""
+    """The source of a keras.Model, with the input names of its own and output names as its export has
+    them."""
     name = name or model.name
     try:
         signature = _input_signature(model)
@@ -43,8 +60,10 @@ def from_model(model: Any, name: str | None = None) -> Source:
     except LoadError:
         raise
     except Exception as error:  # tracing runs the model's own code
-        raise LoadError(f"{name}: the model cannot be traced ({one_line(error)}); export a SavedModel "
-                        "(model.export) and load that") from error
+        raise LoadError(
+            f"{name}: the model cannot be traced ({one_line(error)}); export a SavedModel "
+            "(model.export) and load that"
+        ) from error
     return from_concrete(concrete, name)
 
 
@@ -57,11 +76,13 @@ def _input_signature(model: Any) -> list[Any]:
     except (ImportError, TypeError):
         signature = [model.inputs]
     except ValueError as error:
-        raise LoadError(f"{model.name}: the model has not been built; call it once on an example first") from error
+        raise LoadError(
+            f"{model.name}: the model has not been built; call it once on an example first"
+        ) from error
     names: set[str] = set()
 
-    def spec(item: Any) -> Any:
-        base = (item.name or "inputs").replace(":0", "")
+    def spec(item: Any, key: str) -> Any:
+        base = (getattr(item, "name", None) or key).replace(":0", "")
         name, number = base, 0
         while name in names:
             number += 1
@@ -69,4 +90,11 @@ def _input_signature(model: Any) -> list[Any]:
         names.add(name)
         return tf.TensorSpec(item.shape, item.dtype, name=name)
 
-    return [tf.nest.map_structure(spec, item) for item in signature]
+    def specs(structure: Any, key: str) -> Any:
+        if isinstance(structure, Mapping):
+            return {key: specs(item, key) for key, item in structure.items()}
+        if isinstance(structure, (list, tuple)):
+            return [specs(item, key) for item in structure]
+        return spec(structure, key)
+
+    return [specs(item, "inputs") for item in signature]

@@ -1,7 +1,7 @@
 """`load`: a model of any format becomes a flat Graph with static inputs and no variables.
 
-The steps are the same for all formats: read (a Source), inline calls, choose outputs, merge variables into constants,
-give the inputs static shapes, tidy up.
+The steps are the same for all formats: read (a Source), inline calls, choose outputs, merge variables into
+constants, give the inputs static shapes, tidy up.
 """
 
 from __future__ import annotations
@@ -31,15 +31,18 @@ def load(
     input_shapes: InputShapes | None = None,
     outputs: Sequence[str] | None = None,
 ) -> Graph:
-    """Reads a model into a Graph whose calls are inlined and whose variables are constants, read when asked for.
+    """Reads a model into a Graph whose calls are inlined and whose variables are constants, read when asked
+    for.
 
-    model: path of a SavedModel folder, .keras, .h5, .pb or .pbtxt; or a GraphDef, ConcreteFunction, tf.function with
+    model: path of a SavedModel folder, .keras, .h5, .pb or .pbtxt; or a GraphDef, ConcreteFunction,
+    tf.function with
         an input signature, keras.Model, or what tf.saved_model.load returned.
     signature: of a SavedModel; `serving_default` when it is not given.
     input_shapes: by input name, or one shape for a model with one input. Unknown first dimensions become 1.
     outputs: names in the signature, or of tensors (`node:0`).
 
-    Raises LoadError when the model cannot be read, UsageError when the call asks for something it does not have.
+    Raises LoadError when the model cannot be read, UsageError when the call asks for something it does not
+    have.
     """
     source = _read(model, signature)
     graph = source.graph
@@ -67,8 +70,10 @@ def _read(model: Any, signature: str | None) -> Source:
         return traced.from_function(model)
     if hasattr(model, "signatures"):
         return traced.from_loaded(model, signature)
-    raise UsageError(f"a {type(model).__name__} is not a model: give {_SUFFIXES}, a GraphDef, a ConcreteFunction "
-                     "or a keras.Model")
+    raise UsageError(
+        f"a {type(model).__name__} is not a model: give {_SUFFIXES}, a GraphDef, a ConcreteFunction "
+        "or a keras.Model"
+    )
 
 
 def _read_path(path: Path, signature: str | None) -> Source:
@@ -91,4 +96,6 @@ def _read_path(path: Path, signature: str | None) -> Source:
 
 def _no_signature(signature: str | None, what: str) -> None:
     if signature is not None:
-        raise UsageError(f"{what} has no signatures, so {signature!r} cannot be chosen; choose outputs instead")
+        raise UsageError(
+            f"{what} has no signatures, so {signature!r} cannot be chosen; choose outputs instead"
+        )

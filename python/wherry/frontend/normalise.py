@@ -1,7 +1,9 @@
-"""The last step of loading: what only TensorFlow's runtime wants is dropped, and what it would default is written out.
+"""The last step of loading: what only TensorFlow's runtime wants is dropped, and what it would default is
+written out.
 
-Control edges only order side effects (printing, assertions); the graph is a function of its inputs, so they go. In
-graphs with TensorFlow 1's Switch and Enter they stay, because there they say which branch or frame a node belongs to.
+Control edges only order side effects (printing, assertions); the graph is a function of its inputs, so they
+go. In graphs with TensorFlow 1's Switch and Enter they stay, because there they say which branch or frame a
+node belongs to.
 """
 
 from __future__ import annotations
@@ -40,7 +42,9 @@ def _tidy(part: Graph, whole: Graph) -> None:
 def _defaults(node: Node) -> tuple[tuple[str, Any], ...]:
     defaults = _defaults_of(node.op)
     if defaults is None:
-        raise LoadError(f"node {node.name!r}: TensorFlow has no op {node.op!r} (custom ops are not supported)")
+        raise LoadError(
+            f"node {node.name!r}: TensorFlow has no op {node.op!r} (custom ops are not supported)"
+        )
     return defaults
 
 
@@ -49,5 +53,8 @@ def _defaults_of(op: str) -> tuple[tuple[str, Any], ...] | None:
     definition = op_def(op)
     if definition is None:
         return None
-    return tuple((attr.name, attr_from_proto(attr.default_value)) for attr in definition.attr
-                 if attr.HasField("default_value") and not attr.name.startswith("_"))
+    return tuple(
+        (attr.name, attr_from_proto(attr.default_value))
+        for attr in definition.attr
+        if attr.HasField("default_value") and not attr.name.startswith("_")
+    )

@@ -1,8 +1,9 @@
 """Variables of a SavedModel by its object graph, for those that its restore op leaves out.
 
-tf.saved_model.save of a Keras 3 model writes a restore op for copies of the variables; the signature uses the
-originals. TensorFlow binds those by the object graph: a function lists the objects it captures, and the checkpoint
-has an object graph of its own, with the same names of children, that says which tensor an object's value is.
+tf.saved_model.save of a Keras 3 model writes a restore op for copies of the variables; the signature uses
+the originals. TensorFlow binds those by the object graph: a function lists the objects it captures, and the
+checkpoint has an object graph of its own, with the same names of children, that says which tensor an
+object's value is.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ def captured_keys(graph: Graph, object_graph: Any, checkpoint: Checkpoint) -> di
         name = str(node.attrs["f"])
         if name in object_graph.concrete_functions:  # a protobuf map makes what it is asked for
             bound = object_graph.concrete_functions[name].bound_inputs
-            captured = node.inputs[len(node.inputs) - len(bound):]
+            captured = node.inputs[len(node.inputs) - len(bound) :]
             objects.update((ref.node, number) for ref, number in zip(captured, bound, strict=True))
     keys = _keys(object_graph, _checkpointed(checkpoint))
     return {name: keys[number] for name, number in objects.items() if number in keys}
@@ -45,7 +46,8 @@ def _checkpointed(checkpoint: Checkpoint) -> Any:
 
 
 def _keys(object_graph: Any, checkpointed: Any) -> dict[int, str]:
-    """Number of an object in the SavedModel -> key of its value, walking both graphs from the root together."""
+    """Number of an object in the SavedModel -> key of its value, walking both graphs from the root
+    together."""
     keys: dict[int, str] = {}
     if not object_graph.nodes or not checkpointed.nodes:
         return keys

@@ -20,14 +20,19 @@ DEFAULT_SIGNATURE = "serving_default"
 
 
 def from_folder(folder: Path, signature: str | None) -> Source:
-    """Reads a SavedModel. Raises LoadError when it is damaged, UsageError for a signature that it does not have."""
+    """Reads a SavedModel. Raises LoadError when it is damaged, UsageError for a signature that it does not
+    have."""
     meta_graph = _meta_graph(folder)
     chosen = _choose(folder, meta_graph, signature)
     graph = from_graphdef(meta_graph.graph_def, folder.name)
-    inputs = {name: _tensor(folder, graph, chosen.inputs[name], name).node
-              for name in sorted(chosen.inputs, key=natural)}
-    outputs = {name: _tensor(folder, graph, chosen.outputs[name], name)
-               for name in sorted(chosen.outputs, key=natural)}
+    inputs = {
+        name: _tensor(folder, graph, chosen.inputs[name], name).node
+        for name in sorted(chosen.inputs, key=natural)
+    }
+    outputs = {
+        name: _tensor(folder, graph, chosen.outputs[name], name)
+        for name in sorted(chosen.outputs, key=natural)
+    }
     variables = _variables(folder, meta_graph, graph)
     return Source(graph, inputs, outputs, variables)
 
@@ -38,7 +43,9 @@ def _variables(folder: Path, meta_graph: Any, graph: Graph) -> dict[str, Value]:
         return {}
     prefix = folder / "variables" / "variables"
     if not prefix.with_suffix(".index").exists():
-        raise LoadError(f"{folder}: the model has variables, but there is no {prefix.name}.index in variables/")
+        raise LoadError(
+            f"{folder}: the model has variables, but there is no {prefix.name}.index in variables/"
+        )
     checkpoint = Checkpoint(prefix)
     keys = restored_keys(graph, meta_graph.saver_def.restore_op_name)
     if not names <= keys.keys():
@@ -71,13 +78,18 @@ def _meta_graph(folder: Path) -> Any:
 
 def _choose(folder: Path, meta_graph: Any, name: str | None) -> Any:
     """The SignatureDef of a name; the only one, if there is just one and none was asked for."""
-    signatures = {key: item for key, item in meta_graph.signature_def.items() if item.outputs
-                  and not key.startswith("__saved_model")}
+    signatures = {
+        key: item
+        for key, item in meta_graph.signature_def.items()
+        if item.outputs and not key.startswith("__saved_model")
+    }
     if name is None and DEFAULT_SIGNATURE not in signatures and len(signatures) == 1:
         name = next(iter(signatures))
     name = name or DEFAULT_SIGNATURE
     if name not in signatures:
-        raise UsageError(f"{folder}: there is no signature {name!r}; signatures are {listing(sorted(signatures))}")
+        raise UsageError(
+            f"{folder}: there is no signature {name!r}; signatures are {listing(sorted(signatures))}"
+        )
     return signatures[name]
 
 

@@ -1,4 +1,5 @@
-"""What every reader of a format hands on: a graph as it was found, and where its inputs, outputs and weights are."""
+"""What every reader of a format hands on: a graph as it was found, and where its inputs, outputs and
+weights are."""
 
 from __future__ import annotations
 

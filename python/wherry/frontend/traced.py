@@ -36,8 +36,10 @@ def from_function(function: Any) -> Source:
         try:
             function = function.get_concrete_function()
         except (TypeError, ValueError) as error:
-            raise UsageError("a tf.function without an input signature does not say its shapes; give "
-                             "function.get_concrete_function(tf.TensorSpec(...))") from error
+            raise UsageError(
+                "a tf.function without an input signature does not say its shapes; give "
+                "function.get_concrete_function(tf.TensorSpec(...))"
+            ) from error
     name = function.name.decode() if isinstance(function.name, bytes) else function.name
     return from_concrete(function, name.removeprefix("__inference_") or "function")
 
@@ -56,15 +58,17 @@ def from_concrete(function: Any, name: str) -> Source:
     try:
         graph = from_graphdef(function.graph.as_graph_def(), name)
     except ValueError as error:
-        raise LoadError(f"{name}: the function cannot be written as a GraphDef ({one_line(error)}); keep large "
-                        "arrays in variables") from error
+        raise LoadError(
+            f"{name}: the function cannot be written as a GraphDef ({one_line(error)}); keep large "
+            "arrays in variables"
+        ) from error
     captured = list(function.captured_inputs)
     tensors = list(function.inputs)
     own = tensors[: len(tensors) - len(captured)]
     by_handle = {id(variable.handle): variable for variable in function.graph.variables}
     variables: dict[str, Value] = {}
     labels: dict[str, str] = {}
-    for outer, inner in zip(captured, tensors[len(own):], strict=True):
+    for outer, inner in zip(captured, tensors[len(own) :], strict=True):
         variable = by_handle.get(id(outer))
         if variable is not None:
             variables[inner.op.name] = VariableValue(variable)
@@ -73,8 +77,10 @@ def from_concrete(function: Any, name: str) -> Source:
             variables[inner.op.name] = ArrayValue(outer.numpy())
     inputs = {tensor.op.name: tensor.op.name for tensor in own}
     names = output_names(function.structured_outputs)
-    outputs = {key: Ref(tensor.op.name, tensor.value_index)
-               for key, tensor in zip(names, function.outputs, strict=True)}
+    outputs = {
+        key: Ref(tensor.op.name, tensor.value_index)
+        for key, tensor in zip(names, function.outputs, strict=True)
+    }
     effects = [operation.name for operation in function.graph.control_outputs]
     return Source(graph, inputs, outputs, variables, labels, effects)
 

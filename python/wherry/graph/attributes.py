@@ -55,7 +55,8 @@ def shape_to_proto(shape: ShapeAttr, proto: Any) -> None:
 
 
 def value_from_proto(proto: Any) -> Value:
-    """The Value of a TensorProto. Raises ValueError when the proto is inconsistent, KeyError for an unknown type."""
+    """The Value of a TensorProto. Raises ValueError when the proto is inconsistent, KeyError for an unknown
+    type."""
     from tensorflow.python.framework import tensor_util
 
     try:
@@ -75,7 +76,8 @@ def value_to_proto(value: Value, proto: Any) -> None:
 
 
 def array_to_proto(array: np.ndarray, proto: Any, dtype: DType | None = None) -> None:
-    """Fills in a TensorProto from a numpy array; strings may be an object array or numpy's own string types."""
+    """Fills in a TensorProto from a numpy array; strings may be an object array or numpy's own string
+    types."""
     dtype = DType.from_numpy(array.dtype) if dtype is None else dtype
     proto.dtype = int(dtype)
     shape_to_proto(ShapeAttr(tuple(array.shape)), proto.tensor_shape)
@@ -113,7 +115,9 @@ def _list_from_proto(attr: Any) -> Any:
         if items:
             return list(items)
     if content.type:
-        return [DType(item) for item in content.type] if all(item in _KNOWN for item in content.type) else attr
+        return (
+            [DType(item) for item in content.type] if all(item in _KNOWN for item in content.type) else attr
+        )
     if content.shape:
         return [shape_from_proto(item) for item in content.shape]
     if content.func:

@@ -1,15 +1,14 @@
 """GraphDef <-> Graph, library included, losing nothing but device names and debug information.
 
-Every stage of the compiler can hand out a GraphDef that stock TensorFlow runs. Weights that would push the protobuf
-past its limit are handed out beside it (`to_graphdef_and_feeds`). A quantized constant becomes the few ops that turn
-its codes back: Cast, Mul, AddV2; the last one carries the constant's name.
+Every stage of the compiler can hand out a GraphDef that stock TensorFlow runs. Weights that would push the
+protobuf past its limit are handed out beside it (`to_graphdef_and_feeds`). A quantized constant becomes the
+few ops that turn its codes back: Cast, Mul, AddV2; the last one carries the constant's name.
 """
 
 from __future__ import annotations
 
+import math
 from typing import Any
-
-import numpy as np
 
 from wherry.errors import LoadError, WherryError
 from wherry.graph.functions import functions_from_library, functions_to_library
@@ -18,11 +17,14 @@ from wherry.graph.nodes import check_references, expand_quantized, node_from_pro
 from wherry.graph.types import DType
 from wherry.graph.values import ArrayValue, QuantizedValue, Value
 
-PROTO_LIMIT = (1 << 31) - (1 << 20)  # protobuf refuses messages of 2 GiB; the rest is for everything but weights
+PROTO_LIMIT = (1 << 31) - (
+    1 << 20
+)  # protobuf refuses messages of 2 GiB; the rest is for everything but weights
 
 
 def from_graphdef(graph_def: Any, name: str = "model") -> Graph:
-    """The Graph of a GraphDef. Its `inputs` and `outputs` are left empty. Raises LoadError on a damaged graph."""
+    """The Graph of a GraphDef. Its `inputs` and `outputs` are left empty. Raises LoadError on a damaged
+    graph."""
     graph = Graph(name=name, versions=(graph_def.versions.producer, graph_def.versions.min_consumer))
     for node_def in graph_def.node:
         if node_def.name in graph.nodes:
@@ -53,8 +55,9 @@ def to_graphdef(graph: Graph) -> Any:
 def to_graphdef_and_feeds(graph: Graph, limit_bytes: int = PROTO_LIMIT) -> tuple[Any, dict[str, Value]]:
     """A GraphDef whose constants stay under `limit_bytes`, and the values to feed into what it leaves out.
 
-    Constants are left out from the largest down; each becomes a Placeholder of the same name, type and shape (for a
-    quantized constant, the Placeholder of its codes). Constants inside functions always stay in.
+    Constants are left out from the largest down; each becomes a Placeholder of the same name, type and
+    shape (for a quantized constant, the Placeholder of its codes). Constants inside functions always stay
+    in.
     """
     from tensorflow.core.framework import graph_pb2
 
@@ -85,16 +88,25 @@ def placeholder_for(node: Node) -> Node:
 
 def _is_weight(original: Node, node: Node) -> bool:
     """Whether a node of an expanded constant holds its bulk: the constant itself, or its codes."""
-    return node is original or (isinstance(original.value, QuantizedValue)
-                                and isinstance(node.value, ArrayValue) and node.value.array is original.value.codes)
+    return node is original or (
+        isinstance(original.value, QuantizedValue)
+        and isinstance(node.value, ArrayValue)
+        and node.value.array is original.value.codes
+    )
 
 
 def _constants_to_leave_out(graph: Graph, limit_bytes: int) -> set[str]:
-    sizes = {node.name: _proto_bytes(node.value) for node in graph.nodes.values()
-             if node.op == "Const" and node.value is not None and node.value.type.dtype is not DType.STRING}
-    inside = sum(_proto_bytes(node.value) for function in graph.functions.values()
-                 for node in function.graph.nodes.values()
-                 if node.value is not None and node.value.type.dtype is not DType.STRING)
+    sizes = {
+        node.name: _proto_bytes(node.value)
+        for node in graph.nodes.values()
+        if node.op == "Const" and node.value is not None and node.value.type.dtype is not DType.STRING
+    }
+    inside = sum(
+        _proto_bytes(node.value)
+        for function in graph.functions.values()
+        for node in function.graph.nodes.values()
+        if node.value is not None and node.value.type.dtype is not DType.STRING
+    )
     total = inside + sum(sizes.values())
     outside = set()
     for name in sorted(sizes, key=lambda name: (-sizes[name], name)):
@@ -113,4 +125,4 @@ def _proto_bytes(value: Value | None) -> int:
     try:
         return value.nbytes
     except KeyError:  # a type that numpy lacks is at most as wide as float
-        return 4 * int(np.prod(value.type.shape or ()))
+        return 4 * math.prod(size or 0 for size in value.type.shape or ())

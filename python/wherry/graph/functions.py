@@ -1,7 +1,7 @@
 """FunctionDef <-> Function: the library of a GraphDef.
 
-A FunctionDef names tensors by argument (`split:output:1`) and its arguments by their own names (`x`); the body of a
-Function counts outputs like any graph, and its arguments are Placeholder nodes.
+A FunctionDef names tensors by argument (`split:output:1`) and its arguments by their own names (`x`); the
+body of a Function counts outputs like any graph, and its arguments are Placeholder nodes.
 """
 
 from __future__ import annotations
@@ -37,8 +37,10 @@ def _from_functiondef(proto: Any, signatures: Mapping[str, Any]) -> Function:
     graph = Graph(name=name)
     for index, arg in enumerate(proto.signature.input_arg):
         if arg.type not in set(DType):
-            raise LoadError(f"function {name!r}: argument {arg.name!r} has no fixed type (generic functions are not "
-                            "supported)")
+            raise LoadError(
+                f"function {name!r}: argument {arg.name!r} has no fixed type (generic functions are not "
+                "supported)"
+            )
         node = Node(arg.name, "Placeholder", attrs={"dtype": DType(arg.type), "shape": ShapeAttr(None)})
         if index in proto.arg_attr:
             for key, attr in proto.arg_attr[index].attr.items():
@@ -102,13 +104,19 @@ def _to_functiondef(name: str, function: Function, functions: Mapping[str, Funct
     old = function.signature
     _keep_signature(name, function, proto)
     arg_names = _valid_names(function.args, set(nodes) - set(function.args))
-    old_args = {arg.name: (index, arg) for index, arg in enumerate(old.signature.input_arg)} if old is not None else {}
+    old_args = (
+        {arg.name: (index, arg) for index, arg in enumerate(old.signature.input_arg)}
+        if old is not None
+        else {}
+    )
     for index, arg in enumerate(function.args):
         node = nodes[arg]
         arg_proto = proto.signature.input_arg.add()
         old_index, old_arg = old_args.get(arg, (None, None))
         if old_arg is not None and old_arg.type != int(node.attrs["dtype"]):
-            old_index = old_arg = None  # a pass gave it another type, so what was said about it no longer holds
+            old_index = old_arg = (
+                None  # a pass gave it another type, so what was said about it no longer holds
+            )
         if old_arg is not None:
             arg_proto.CopyFrom(old_arg)
         arg_proto.name = arg_names[arg]
@@ -141,13 +149,15 @@ def _to_functiondef(name: str, function: Function, functions: Mapping[str, Funct
             node_def.input.extend(f"^{arg_names.get(control, control)}" for control in node.controls)
 
     result_names = _valid_names(function.graph.outputs, set())
+    old_results = {arg.name: arg for arg in old.signature.output_arg} if old is not None else {}
     for result, ref in function.graph.outputs.items():
-        arg_proto = proto.signature.output_arg.add()
-        arg_proto.name = result_names[result]
         dtype = tensor_dtype(_as_written(nodes[ref.node]), ref.index, functions)
         if dtype is None:
             raise LoadError(f"function {name!r}: result {result!r} has a type that is not supported")
-        arg_proto.type = int(dtype)
+        arg_proto = proto.signature.output_arg.add()
+        if result in old_results and old_results[result].type == dtype:
+            arg_proto.CopyFrom(old_results[result])
+        arg_proto.name, arg_proto.type = result_names[result], int(dtype)
         proto.ret[result_names[result]] = spell(ref)
 
 

@@ -20,7 +20,7 @@ class Ref(NamedTuple):
     """One output of a node."""
 
     node: str
-    index: int = 0
+    index: int = 0  # type: ignore[assignment]  # hides tuple.index
 
     def __str__(self) -> str:
         return self.node if self.index == 0 else f"{self.node}:{self.index}"
@@ -40,7 +40,7 @@ class Node:
     controls: list[str] = field(default_factory=list)
     attrs: dict[str, Any] = field(default_factory=dict)
     value: Value | None = None  # Const nodes only
-    types: list[TensorType] = field(default_factory=list)  # of the outputs, where shape inference filled them in
+    types: list[TensorType] = field(default_factory=list)  # of the outputs, after shape inference
     num_outputs: int | None = None  # known after shape inference
 
     def __repr__(self) -> str:
@@ -50,11 +50,13 @@ class Node:
 class Function:
     """A function of the library: a graph whose Placeholder nodes `args` (in order) are its arguments.
 
-    `args` and `results` are views of `graph.inputs` and `graph.outputs`, so that a pass may treat a body like any
-    other graph. Assign a whole new sequence to change them.
+    `args` and `results` are views of `graph.inputs` and `graph.outputs`, so that a pass may treat a body
+    like any other graph. Assign a whole new sequence to change them.
     """
 
-    def __init__(self, graph: Graph, args: Iterable[str], results: Iterable[Ref], signature: Any = None) -> None:
+    def __init__(
+        self, graph: Graph, args: Iterable[str], results: Iterable[Ref], signature: Any = None
+    ) -> None:
         self.graph = graph
         self.signature = signature  # the FunctionDef it came from, where there is one
         self.args = tuple(args)

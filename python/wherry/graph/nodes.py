@@ -25,7 +25,9 @@ def node_from_proto(node_def: Any) -> Node:
             else:
                 node.attrs[key] = attr_from_proto(attr)
     except (KeyError, TypeError, ValueError) as error:
-        raise LoadError(f"node {node_def.name!r} ({node_def.op}): attribute {key!r} is damaged: {error}") from error
+        raise LoadError(
+            f"node {node_def.name!r} ({node_def.op}): attribute {key!r} is damaged: {error}"
+        ) from error
     if is_const and node.value is None:
         raise LoadError(f"node {node_def.name!r} is a Const without a value")
     return node
@@ -58,12 +60,15 @@ def check_references(graph: Graph) -> None:
     for node in graph.nodes.values():
         for name in [ref.node for ref in node.inputs] + node.controls:
             if name not in graph.nodes:
-                raise LoadError(f"{graph.name}: node {node.name!r} ({node.op}) takes an input from {name!r}, "
-                                "which does not exist")
+                raise LoadError(
+                    f"{graph.name}: node {node.name!r} ({node.op}) takes an input from {name!r}, "
+                    "which does not exist"
+                )
 
 
 def expand_quantized(node: Node, taken: Mapping[str, Any]) -> list[Node]:
-    """The nodes that stand for a node in a GraphDef: itself, or what dequantizes it. Names avoid those in `taken`."""
+    """The nodes that stand for a node in a GraphDef: itself, or what dequantizes it. Names avoid those in
+    `taken`."""
     value = node.value
     if node.op != "Const" or not isinstance(value, QuantizedValue):
         return [node]
@@ -77,11 +82,19 @@ def expand_quantized(node: Node, taken: Mapping[str, Any]) -> list[Node]:
 
     def const(suffix: str, array: np.ndarray) -> Node:
         held = ArrayValue(array)
-        return Node(fresh(suffix), "Const", controls=list(node.controls), attrs={"dtype": held.type.dtype}, value=held)
+        return Node(
+            fresh(suffix), "Const", controls=list(node.controls), attrs={"dtype": held.type.dtype}, value=held
+        )
 
     codes = const("codes", value.codes)
-    steps = [Node(node.name, "Cast", [Ref(codes.name)],
-                  attrs={"SrcT": codes.attrs["dtype"], "DstT": DType.FLOAT, "Truncate": False})]
+    steps = [
+        Node(
+            node.name,
+            "Cast",
+            [Ref(codes.name)],
+            attrs={"SrcT": codes.attrs["dtype"], "DstT": DType.FLOAT, "Truncate": False},
+        )
+    ]
     nodes = [codes]
     if value.format != "float16":
         shape = [1] * value.codes.ndim
@@ -94,5 +107,7 @@ def expand_quantized(node: Node, taken: Mapping[str, Any]) -> list[Node]:
             steps[-1].name = fresh("cast" if len(steps) == 1 else "scaled")
             operand = const(suffix, np.asarray(array, np.float32).reshape(shape))
             nodes.append(operand)
-            steps.append(Node(node.name, op, [Ref(steps[-1].name), Ref(operand.name)], attrs={"T": DType.FLOAT}))
+            steps.append(
+                Node(node.name, op, [Ref(steps[-1].name), Ref(operand.name)], attrs={"T": DType.FLOAT})
+            )
     return nodes + steps

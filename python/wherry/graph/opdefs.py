@@ -1,7 +1,8 @@
 """What TensorFlow's op registry says of a node: its output arguments, and where each output lies among them.
 
-A GraphDef counts a node's outputs (`split:1`); a FunctionDef names them (`split:output:1`). Converting one into the
-other, and knowing the element type of a tensor without shape inference, both need the op's definition.
+A GraphDef counts a node's outputs (`split:1`); a FunctionDef names them (`split:output:1`). Converting one
+into the other, and knowing the element type of a tensor without shape inference, both need the op's
+definition.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from wherry.graph.types import DType
 
 
 class OutputArg(NamedTuple):
-    """One named output argument of an op and the types of the tensors it stands for (None: not a known type)."""
+    """One named output argument of an op and the types of the tensors it stands for (None: not a known
+    type)."""
 
     name: str
     types: list[DType | None]
@@ -32,15 +34,20 @@ def op_def(op: str) -> Any:
 
 
 def output_args(node: Node, functions: Mapping[str, Function]) -> list[OutputArg]:
-    """The output arguments of a node in order. Raises LoadError when neither TensorFlow nor `functions` know its op."""
+    """The output arguments of a node in order. Raises LoadError when neither TensorFlow nor `functions`
+    know its op."""
     function = functions.get(node.op)
     if function is not None:
         names = list(function.graph.outputs)
-        types = [tensor_dtype(function.graph.nodes[ref.node], ref.index, functions) for ref in function.results]
+        types = [
+            tensor_dtype(function.graph.nodes[ref.node], ref.index, functions) for ref in function.results
+        ]
         return [OutputArg(name, [dtype]) for name, dtype in zip(names, types, strict=True)]
     definition = op_def(node.op)
     if definition is None:
-        raise LoadError(f"node {node.name!r}: TensorFlow has no op {node.op!r} (custom ops are not supported)")
+        raise LoadError(
+            f"node {node.name!r}: TensorFlow has no op {node.op!r} (custom ops are not supported)"
+        )
     attrs = node.attrs
     defaults = {attr.name: attr.default_value for attr in definition.attr if attr.HasField("default_value")}
 
@@ -72,7 +79,9 @@ def tensor_dtype(node: Node, index: int, functions: Mapping[str, Function]) -> D
     """The element type of output `index` of a node. Raises LoadError when it has no such output."""
     types = output_dtypes(node, functions)
     if index >= len(types):
-        raise LoadError(f"node {node.name!r} ({node.op}) has {len(types)} outputs, output {index} was asked for")
+        raise LoadError(
+            f"node {node.name!r} ({node.op}) has {len(types)} outputs, output {index} was asked for"
+        )
     return types[index]
 
 

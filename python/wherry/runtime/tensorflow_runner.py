@@ -1,6 +1,7 @@
 """Runs a Graph in stock TensorFlow, exactly as the graph says: the judge of every pass.
 
-Grappler's rewriting is off, so that a fused node in the graph is the fused kernel in TensorFlow and nothing else is.
+Grappler's rewriting is off, so that a fused node in the graph is the fused kernel in TensorFlow and nothing
+else is.
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ import numpy as np
 
 from wherry.errors import UsageError
 from wherry.graph import Graph, Ref
-from wherry.graph.convert import PROTO_LIMIT, to_graphdef_and_feeds
+from wherry.graph.convert import to_graphdef_and_feeds
+
+FED_BEYOND = 256 << 20  # bytes of constants; a GraphDef of more is copied several times over by TensorFlow
 
 
 def run_graph(
@@ -19,7 +22,7 @@ def run_graph(
     inputs: Mapping[str, np.ndarray],
     fetch: Iterable[Ref] | None = None,
     threads: int = 1,
-    limit_bytes: int = PROTO_LIMIT,
+    limit_bytes: int = FED_BEYOND,
 ) -> dict[str, np.ndarray]:
     """Runs a graph once. Without `fetch` the result is by output name, with it by the reference's spelling.
 
@@ -37,7 +40,7 @@ class TensorFlowSession:
         graph: Graph,
         fetch: Iterable[Ref] | None = None,
         threads: int = 1,
-        limit_bytes: int = PROTO_LIMIT,
+        limit_bytes: int = FED_BEYOND,
     ) -> None:
         import tensorflow as tf
 
