@@ -73,7 +73,7 @@ void Tile(const float* HWY_RESTRICT a, const float* HWY_RESTRICT b, int64_t pane
     V column[kVectors];
     HWY_UNROLL(16)
     for (int v = 0; v < kVectors; ++v) {
-      column[v] = hn::Load(d, b + (v / kPanelVectors) * panel_stride + (v % kPanelVectors) * kTileLanes);
+      column[v] = hn::LoadU(d, b + (v / kPanelVectors) * panel_stride + (v % kPanelVectors) * kTileLanes);
     }
     HWY_UNROLL(16)
     for (int r = 0; r < kRows; ++r) {

@@ -1,0 +1,131 @@
+// Conv2D, float32, NHWC: the product of the image's patches and the filter, with a fused bias and activation.
+//
+// The filter is a weight [kh, kw, in, out] in panels. When it has fewer inputs than the image has channels, the
+// convolution is grouped: group g of the outputs sees group g of the channels only.
+#include "kernels/nn/fused.h"
+#include "kernels/nn/window.h"
+#include "kernels/panels.h"
+#include "kernels/select.h"
+#include "math/patches.h"
+
+namespace wherry::kernels {
+namespace {
+
+struct ConvParams {
+  Window window;
+  int64_t groups = 1;
+  math::GemmPlan plan;  // of the whole, when there is one group
+  Fused fused;
+};
+
+Status PrepareConv(PrepareContext& context, WeightFormat format) {
+  ConvParams& params = context.params<ConvParams>();
+  params = ConvParams();
+  WHERRY_RETURN_IF_ERROR(ExpectPlainInput(context, 0, DType::kF32));
+  WHERRY_RETURN_IF_ERROR(context.ExpectInputRank(1, 4));
+  WHERRY_RETURN_IF_ERROR(ExpectPlainOutput(context, 0, DType::kF32));
+  const Tensor& filter = context.input(1);
+  WHERRY_RETURN_IF_ERROR(PlanWindow(context, filter.dim(0), filter.dim(1), &params.window));
+  const int64_t channels = context.input(0).dim(3);
+  const int64_t depth = filter.dim(2);
+  const int64_t outputs = filter.dim(3);
+  if (depth < 1 || channels % depth != 0 || context.output(0).dim(3) != outputs) {
+    return context.Fail(Code::kCorrupt, "channels of input, filter and output do not fit");
+  }
+  params.groups = channels / depth;
+  if (params.groups > 0 && outputs % params.groups != 0) {
+    return context.Fail(Code::kCorrupt, "%lld outputs cannot be cut into %lld groups", static_cast<long long>(outputs),
+                        static_cast<long long>(params.groups));
+  }
+  const int64_t k = filter.dim(0) * filter.dim(1) * depth;
+  WHERRY_RETURN_IF_ERROR(CheckPanels(context, 1, format, k, outputs));
+  WHERRY_RETURN_IF_ERROR(ReadFused(context, 2, outputs, &params.fused));
+  const int64_t rows = context.output(0).dim(0) * params.window.h.out * params.window.w.out;
+  params.plan = math::PlanGemm(rows, k, 0, outputs, format != WeightFormat::kPlain, context.isa(),
+                               context.num_threads());
+  context.RequestScratch(GemmScratchBytes(params.plan, context.num_threads()));
+  return Status::Ok();
+}
+
+math::Patches PatchesOf(const Tensor& image, const Window& window, int64_t group, int64_t depth) {
+  math::Patches patches;
+  patches.image = image.as<const float>();
+  patches.in_h = window.h.in;
+  patches.in_w = window.w.in;
+  patches.pixel = image.dim(3);
+  patches.first_channel = group * depth;
+  patches.channels = depth;
+  patches.out_h = window.h.out;
+  patches.out_w = window.w.out;
+  patches.filter_w = window.w.filter;
+  patches.stride_h = window.h.stride;
+  patches.stride_w = window.w.stride;
+  patches.dilation_h = window.h.dilation;
+  patches.dilation_w = window.w.dilation;
+  patches.top = window.h.before;
+  patches.left = window.w.before;
+  return patches;
+}
+
+// A filter of one pixel that visits every pixel: the image itself is the matrix of patches.
+bool IsPointwise(const Window& window) {
+  for (const WindowAxis& axis : {window.h, window.w}) {
+    if (axis.filter != 1 || axis.stride != 1 || axis.before != 0 || axis.after != 0) return false;
+  }
+  return true;
+}
+
+Status RunConv(RunContext& context, math::DequantizePanel dequantize) {
+  const ConvParams& params = context.params<ConvParams>();
+  const Tensor& image = context.input(0);
+  const int64_t depth = context.input(1).dim(2);
+  const int64_t outputs = context.input(1).dim(3);
+  const math::PanelMatrix filter = PanelsOf(context.input(1), params.plan.k, outputs, dequantize);
+  const math::Epilogue epilogue = EpilogueOf(context, params.fused, 2);
+  float* out = context.output(0).as<float>();
+  const math::CopyRows copy = math::PatchCopier(context.isa());
+  if (params.groups == 1) {
+    const math::Patches patches = PatchesOf(image, params.window, 0, depth);
+    const math::RowSource rows = IsPointwise(params.window)
+                                     ? math::RowSource::Matrix(image.as<const float>(), depth)
+                                     : math::RowSource::Made(copy, &patches);
+    RunGemm(context, params.plan, rows, filter, epilogue, out, outputs, context.scratch());
+    return Status::Ok();
+  }
+  const int64_t group_outputs = params.groups == 0 ? 0 : outputs / params.groups;
+  context.threads().ForEach(params.groups, [&](int64_t group, int worker) {
+    const math::GemmPlan plan =
+        math::PlanGemm(params.plan.m, params.plan.k, group * group_outputs, (group + 1) * group_outputs,
+                       params.plan.dequantizes, context.isa(), 1);
+    const math::Patches patches = PatchesOf(image, params.window, group, depth);
+    for (int64_t task = 0; task < plan.tasks(); ++task) {
+      math::RunGemmTask(plan, math::RowSource::Made(copy, &patches), filter, epilogue, out, outputs, task,
+                        context.scratch() + plan.scratch_bytes * static_cast<size_t>(worker));
+    }
+  });
+  return Status::Ok();
+}
+
+}  // namespace
+
+#if WHERRY_SELECTED(Conv2D_f32_wf32)
+WHERRY_PREPARE(Conv2D_f32_wf32) { return PrepareConv(context, WeightFormat::kPlain); }
+WHERRY_RUN(Conv2D_f32_wf32) { return RunConv(context, nullptr); }
+#endif
+
+#if WHERRY_SELECTED(Conv2D_f32_wf16)
+WHERRY_PREPARE(Conv2D_f32_wf16) { return PrepareConv(context, WeightFormat::kFloat16); }
+WHERRY_RUN(Conv2D_f32_wf16) { return RunConv(context, math::Float16Panels(context.isa())); }
+#endif
+
+#if WHERRY_SELECTED(Conv2D_f32_wi8)
+WHERRY_PREPARE(Conv2D_f32_wi8) { return PrepareConv(context, WeightFormat::kInt8); }
+WHERRY_RUN(Conv2D_f32_wi8) { return RunConv(context, math::Int8Panels(context.isa())); }
+#endif
+
+#if WHERRY_SELECTED(Conv2D_f32_wmm)
+WHERRY_PREPARE(Conv2D_f32_wmm) { return PrepareConv(context, WeightFormat::kMinMax); }
+WHERRY_RUN(Conv2D_f32_wmm) { return RunConv(context, math::MinMaxPanels(context.isa())); }
+#endif
+
+}  // namespace wherry::kernels
