@@ -1,0 +1,41 @@
+// Min: the smallest element over axes; NaN when there is one.
+#include <limits>
+
+#include "kernels/reduce/reduce.h"
+
+namespace wherry::kernels {
+
+namespace {
+
+template <typename T>
+struct MinOf {
+  using In = T;
+  using Sum = T;
+  using Out = T;
+  static Sum Start() {
+    if constexpr (std::numeric_limits<T>::has_infinity) return std::numeric_limits<T>::infinity();
+    return std::numeric_limits<T>::max();
+  }
+  static Sum Add(Sum best, In x) { return x < best || x != x ? x : best; }
+  static Sum Join(Sum a, Sum b) { return Add(a, b); }
+  static Out Finish(Sum best, int64_t) { return best; }
+};
+
+}  // namespace
+
+#if WHERRY_SELECTED(Min_f32)
+WHERRY_PREPARE(Min_f32) { return PrepareReduce(context, kDTypeOf<float>, kDTypeOf<float>); }
+WHERRY_RUN(Min_f32) { return RunReduce<MinOf<float>>(context); }
+#endif
+
+#if WHERRY_SELECTED(Min_i32)
+WHERRY_PREPARE(Min_i32) { return PrepareReduce(context, kDTypeOf<int32_t>, kDTypeOf<int32_t>); }
+WHERRY_RUN(Min_i32) { return RunReduce<MinOf<int32_t>>(context); }
+#endif
+
+#if WHERRY_SELECTED(Min_i64)
+WHERRY_PREPARE(Min_i64) { return PrepareReduce(context, kDTypeOf<int64_t>, kDTypeOf<int64_t>); }
+WHERRY_RUN(Min_i64) { return RunReduce<MinOf<int64_t>>(context); }
+#endif
+
+}  // namespace wherry::kernels
