@@ -23,16 +23,20 @@ from wherry.runtime.executor import Executor, ExecutorStats
 if TYPE_CHECKING:
     from wherry.compiler import CompileReport, compile
     from wherry.frontend import load
+    from wherry.runtime.tensorflow_executor import TensorFlowExecutor
 
 __version__ = "0.1.0"
 
 __all__ = [
     "BudgetError", "BuildError", "CompileReport", "Executor", "ExecutorStats", "LoadError", "MissingKernelError",
-    "PackError", "PassError", "RuntimeFailure", "UsageError", "WherryError", "compile", "load",
+    "PackError", "PassError", "RuntimeFailure", "TensorFlowExecutor", "UsageError", "WherryError", "compile", "load",
 ]
 
 # What needs TensorFlow is imported when it is first asked for.
-_LAZY = {"compile": "wherry.compiler", "CompileReport": "wherry.compiler", "load": "wherry.frontend"}
+_LAZY = {
+    "compile": "wherry.compiler", "CompileReport": "wherry.compiler", "load": "wherry.frontend",
+    "TensorFlowExecutor": "wherry.runtime.tensorflow_executor",
+}
 
 
 def __getattr__(name: str) -> Any:
