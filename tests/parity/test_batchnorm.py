@@ -23,9 +23,7 @@ def test_inference(op: str, shape: tuple[int, ...]) -> None:
     x = np.random.default_rng(1).standard_normal(shape).astype(np.float32)
     scale, offset, mean, variance = parameters(shape[-1])
     attrs = {"epsilon": 1e-3, "is_training": False, "data_format": "NHWC"}
-    outputs = getattr(tf.raw_ops, op)(
-        x=x, scale=scale, offset=offset, mean=mean, variance=variance, **attrs
-    )._asdict()
+    outputs = getattr(tf.raw_ops, op)(x=x, scale=scale, offset=offset, mean=mean, variance=variance, **attrs)._asdict()
     expected = [value.numpy() for value in outputs.values()]
     wanted = [(value.dtype, value.shape) for value in expected]
     terms = np.abs((x - mean) * scale / np.sqrt(variance)) + np.abs(offset)

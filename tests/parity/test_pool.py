@@ -26,9 +26,7 @@ def values(shape: tuple[int, ...]) -> np.ndarray:
 
 @pytest.mark.parametrize("padding", ["SAME", "VALID"])
 @pytest.mark.parametrize(("shape", "window", "stride"), SHAPES)
-def test_pools(
-    shape: tuple[int, ...], window: tuple[int, int], stride: tuple[int, int], padding: str
-) -> None:
+def test_pools(shape: tuple[int, ...], window: tuple[int, int], stride: tuple[int, int], padding: str) -> None:
     import tensorflow as tf
 
     x = values(shape)

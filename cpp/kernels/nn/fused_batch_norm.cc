@@ -44,6 +44,7 @@ WHERRY_PREPARE(FusedBatchNorm_f32) {
   if (x.rank < 1 || !x.SameShape(context.output(0))) {
     return context.Fail(Code::kCorrupt, "output and input differ in shape");
   }
+  if (!context.output(0).wanted() && x.count() > 0) return context.Fail(Code::kCorrupt, "output 0 has no place");
   const int64_t channels = x.dim(x.rank - 1);
   const auto has_channels = [channels](const Tensor& t) { return t.rank == 1 && t.dim(0) == channels; };
   for (int i = 1; i < 5; ++i) {
@@ -58,6 +59,7 @@ WHERRY_PREPARE(FusedBatchNorm_f32) {
   context.params<BatchNormParams>() = {channels == 0 ? 0 : x.count() / channels, channels,
                                        static_cast<float>(attrs.Float("epsilon", 1e-4))};
   context.RequestScratch(static_cast<size_t>(channels) * sizeof(float));
+  context.AllowUnusedOutputs();
   return Status::Ok();
 }
 

@@ -1,0 +1,267 @@
+// LSTM over a sequence: what BlockLSTM, BlockLSTMV2 and LSTMBlockCell share.
+//
+//   [i ci f o] = [x h'] w + b          (in the op's order; peepholes add wci c', wcf c' to i and f, and wco c to o)
+//   c = tanh(ci) sigmoid(i) + sigmoid(f + forget_bias) c'        clipped to +-cell_clip when that is positive
+//   h = sigmoid(o) tanh(c)
+//
+// The input's part of the product is made for many steps at once, the recurrent part step by step. Of the seven
+// outputs, each [steps, batch, units], those that nobody wants take no memory.
+#ifndef WHERRY_KERNELS_RNN_LSTM_H_
+#define WHERRY_KERNELS_RNN_LSTM_H_
+
+#include <cstring>
+
+#include "kernels/panels.h"
+#include "kernels/select.h"
+#include "math/activation.h"
+
+namespace wherry::kernels {
+
+// What differs between the three ops.
+struct LstmOp {
+  bool sequence;  // x is [steps, batch, inputs] after a scalar seq_len_max; else x is [batch, inputs]
+  int i, ci, f, o;  // which quarter of the 4 * units columns of w each gate has
+  float forget_bias;  // defaults of the attributes
+  float cell_clip;
+};
+
+enum LstmOutput { kI = 0, kCs, kF, kO, kCi, kCo, kH, kLstmOutputs };
+
+struct LstmParams {
+  int64_t steps = 0;
+  int64_t batch = 0;
+  int64_t inputs = 0;
+  int64_t units = 0;
+  int64_t chunk = 0;  // steps whose input products are made at once
+  math::GemmPlan input_plan;
+  math::GemmPlan recurrent_plan;
+  float forget_bias = 0;
+  float cell_clip = 0;
+  bool peephole = false;
+};
+
+// One cell of one batch row.
+struct LstmCell {
+  LstmOp op;
+  int64_t units;
+  float forget_bias;
+  float cell_clip;
+  const float* wci;  // null without peepholes
+  const float* wcf;
+  const float* wco;
+  Isa isa;
+};
+
+// gates [4 * units]: the sums, become the gates' values. cs [units]: from the old state to the new. h, co [units].
+inline void StepLstm(const LstmCell& cell, float* gates, float* cs, float* h, float* co) {
+  const int64_t n = cell.units;
+  float* const i = gates + cell.op.i * n;
+  float* const ci = gates + cell.op.ci * n;
+  float* const f = gates + cell.op.f * n;
+  float* const o = gates + cell.op.o * n;
+  if (cell.wci != nullptr) {
+    for (int64_t u = 0; u < n; ++u) i[u] += cs[u] * cell.wci[u];
+    for (int64_t u = 0; u < n; ++u) f[u] += cs[u] * cell.wcf[u];
+  }
+  if (cell.forget_bias != 0.0F) {
+    for (int64_t u = 0; u < n; ++u) f[u] += cell.forget_bias;
+  }
+  math::Activate(math::Activation::kSigmoid, 0, i, n, cell.isa);
+  math::Activate(math::Activation::kTanh, 0, ci, n, cell.isa);
+  math::Activate(math::Activation::kSigmoid, 0, f, n, cell.isa);
+  for (int64_t u = 0; u < n; ++u) cs[u] = ci[u] * i[u] + f[u] * cs[u];
+  if (cell.cell_clip > 0.0F) {
+    const float limit = cell.cell_clip;
+    for (int64_t u = 0; u < n; ++u) cs[u] = cs[u] > limit ? limit : cs[u] < -limit ? -limit : cs[u];
+  }
+  if (cell.wco != nullptr) {
+    for (int64_t u = 0; u < n; ++u) o[u] += cs[u] * cell.wco[u];
+  }
+  math::Activate(math::Activation::kSigmoid, 0, o, n, cell.isa);
+  std::memcpy(co, cs, static_cast<size_t>(n) * sizeof(float));
+  math::Activate(math::Activation::kTanh, 0, co, n, cell.isa);
+  for (int64_t u = 0; u < n; ++u) h[u] = o[u] * co[u];
+}
+
+// Where things lie in a step's scratch memory; every part begins on 64 bytes.
+struct LstmScratch {
+  size_t gates = 0;  // float [chunk, batch, 4 * units]
+  size_t cs = 0;     // float [batch, units]
+  size_t h = 0;
+  size_t co = 0;
+  size_t gemm = 0;
+  size_t bytes = 0;
+
+  LstmScratch(const LstmParams& p, int threads) {
+    const auto floats = [](int64_t count) { return (static_cast<size_t>(count) * sizeof(float) + 63) / 64 * 64; };
+    cs = gates + floats(p.chunk * p.batch * 4 * p.units);
+    h = cs + floats(p.batch * p.units);
+    co = h + floats(p.batch * p.units);
+    gemm = co + floats(p.batch * p.units);
+    const size_t input = GemmScratchBytes(p.input_plan, threads);
+    const size_t recurrent = GemmScratchBytes(p.recurrent_plan, threads);
+    bytes = gemm + (input > recurrent ? input : recurrent);
+  }
+};
+
+inline constexpr int64_t kSequenceRows = 64;           // rows of an input product, where there are as many
+inline constexpr int64_t kRnnLimit = int64_t{1} << 28;  // each dimension is below, so that small products fit
+
+inline bool HasShape(const Tensor& tensor, int64_t a, int64_t b) {
+  return tensor.rank == 2 && tensor.dim(0) == a && tensor.dim(1) == b;
+}
+inline bool HasShape(const Tensor& tensor, int64_t a) { return tensor.rank == 1 && tensor.dim(0) == a; }
+
+inline Status PrepareLstm(PrepareContext& context, const LstmOp& op, WeightFormat format) {
+  const int x_index = op.sequence ? 1 : 0;
+  WHERRY_RETURN_IF_ERROR(context.ExpectCounts(8 + x_index, kLstmOutputs));
+  if (op.sequence && (context.input(0).dtype != DType::kI64 || context.input(0).count() != 1)) {
+    return context.Fail(Code::kCorrupt, "seq_len_max must be one int64");
+  }
+  for (int i = x_index; i < context.num_inputs(); ++i) WHERRY_RETURN_IF_ERROR(context.ExpectInputType(i, DType::kF32));
+  const int rank = op.sequence ? 3 : 2;
+  WHERRY_RETURN_IF_ERROR(context.ExpectInputRank(x_index, rank));
+  const Tensor& x = context.input(x_index);
+  const Tensor& cs_prev = context.input(x_index + 1);
+  LstmParams p;
+  p.steps = op.sequence ? x.dim(0) : 1;
+  p.batch = x.dim(rank - 2);
+  p.inputs = x.dim(rank - 1);
+  p.units = cs_prev.rank == 2 ? cs_prev.dim(1) : -1;
+  for (const int64_t size : {p.steps, p.batch, p.inputs, p.units}) {
+    if (size < 0 || size >= kRnnLimit) return context.Fail(Code::kCorrupt, "a dimension is out of range");
+  }
+  if (!HasShape(cs_prev, p.batch, p.units) || !HasShape(context.input(x_index + 2), p.batch, p.units)) {
+    return context.Fail(Code::kCorrupt, "cs_prev and h_prev must be [batch, units]");
+  }
+  if (!HasShape(context.input(x_index + 3), p.inputs + p.units, 4 * p.units) ||
+      !HasShape(context.input(x_index + 7), 4 * p.units)) {
+    return context.Fail(Code::kCorrupt, "w must be [inputs + units, 4 * units] and b [4 * units]");
+  }
+  WHERRY_RETURN_IF_ERROR(CheckPanels(context, x_index + 3, format, p.inputs + p.units, 4 * p.units));
+  const Attributes& attrs = context.attrs();
+  p.peephole = attrs.Bool("use_peephole", false);
+  p.forget_bias = static_cast<float>(attrs.Float("forget_bias", static_cast<double>(op.forget_bias)));
+  p.cell_clip = static_cast<float>(attrs.Float("cell_clip", static_cast<double>(op.cell_clip)));
+  for (int i = x_index + 4; i < x_index + 7 && p.peephole; ++i) {
+    if (!HasShape(context.input(i), p.units)) return context.Fail(Code::kCorrupt, "peepholes must be [units]");
+  }
+  for (int i = 0; i < kLstmOutputs; ++i) {
+    WHERRY_RETURN_IF_ERROR(context.ExpectOutputType(i, DType::kF32));
+    const Tensor& out = context.output(i);
+    if (out.rank != rank || (op.sequence && out.dim(0) != p.steps) || out.dim(rank - 2) != p.batch ||
+        out.dim(rank - 1) != p.units) {
+      return context.Fail(Code::kCorrupt, "output %d must have x's shape, with units for inputs", i);
+    }
+  }
+  p.chunk = p.batch == 0 || p.batch > kSequenceRows ? 1 : kSequenceRows / p.batch;
+  if (p.chunk > p.steps) p.chunk = p.steps;
+  const bool dequantizes = format != WeightFormat::kPlain;
+  const int threads = context.num_threads();
+  p.input_plan =
+      math::PlanGemm(p.chunk * p.batch, p.inputs, 0, 4 * p.units, dequantizes, context.isa(), threads);
+  p.recurrent_plan = math::PlanGemm(p.batch, p.units, 0, 4 * p.units, dequantizes, context.isa(), threads);
+  context.params<LstmParams>() = p;
+  context.RequestScratch(LstmScratch(p, threads).bytes);
+  context.AllowUnusedOutputs();
+  return Status::Ok();
+}
+
+inline bool AllZero(const float* values, int64_t count) {
+  for (int64_t i = 0; i < count; ++i) {
+    if (values[i] != 0.0F) return false;  // NaN is not zero either
+  }
+  return true;
+}
+
+// Steps [begin, begin + count) of an output, to be written; null when nobody wants it.
+inline float* OutputSteps(const RunContext& context, int output, int64_t begin, int64_t step_size) {
+  const Tensor& tensor = context.output(output);
+  return tensor.wanted() ? tensor.as<float>() + begin * step_size : nullptr;
+}
+
+// One step for all rows of the batch: gates [batch, 4 * units] hold the sums; cs, h and co are the state's.
+inline void RunLstmStep(const RunContext& context, const LstmCell& cell, int64_t batch, int64_t t, float* gates,
+                        float* cs, float* h, float* co) {
+  const int64_t n = cell.units;
+  const size_t row_bytes = static_cast<size_t>(n) * sizeof(float);
+  context.threads().ForRange(batch, 1 + 8192 / (n + 1), [&](int64_t begin, int64_t end, int) {
+    for (int64_t row = begin; row < end; ++row) {
+      float* const row_gates = gates + row * 4 * n;
+      const int64_t at = row * n;
+      StepLstm(cell, row_gates, cs + at, h + at, co + at);
+      const float* const values[kLstmOutputs] = {row_gates + cell.op.i * n,  cs + at,
+                                                 row_gates + cell.op.f * n,  row_gates + cell.op.o * n,
+                                                 row_gates + cell.op.ci * n, co + at,
+                                                 h + at};
+      for (int output = 0; output < kLstmOutputs; ++output) {
+        float* const to = OutputSteps(context, output, t, batch * n);
+        if (to != nullptr) std::memcpy(to + at, values[output], row_bytes);
+      }
+    }
+  });
+}
+
+// dequantize: math::Int8Panels(isa) etc., null for float32.
+inline Status RunLstm(RunContext& context, const LstmOp& op, math::DequantizePanel dequantize) {
+  const LstmParams& p = context.params<LstmParams>();
+  const int x_index = op.sequence ? 1 : 0;
+  const int64_t length = op.sequence ? *context.input(0).as<const int64_t>() : 1;
+  if (length < 0 || length > p.steps) {
+    return context.Fail(Code::kKernelFailed, "seq_len_max is %lld, the sequence has %lld steps",
+                        static_cast<long long>(length), static_cast<long long>(p.steps));
+  }
+  const int64_t state = p.batch * p.units;
+  const size_t state_bytes = static_cast<size_t>(state) * sizeof(float);
+  for (int output = 0; output < kLstmOutputs; ++output) {
+    float* const rest = OutputSteps(context, output, length, state);
+    if (rest != nullptr) std::memset(rest, 0, state_bytes * static_cast<size_t>(p.steps - length));
+  }
+  if (state == 0 || length == 0) return Status::Ok();
+
+  const LstmScratch layout(p, context.num_threads());
+  std::byte* const scratch = context.scratch();
+  float* const gates = reinterpret_cast<float*>(scratch + layout.gates);
+  float* const cs = reinterpret_cast<float*>(scratch + layout.cs);
+  float* const h = reinterpret_cast<float*>(scratch + layout.h);
+  float* const co = reinterpret_cast<float*>(scratch + layout.co);
+  const float* const x = context.input(x_index).as<const float>();
+  std::memcpy(cs, context.input(x_index + 1).data, state_bytes);
+  std::memcpy(h, context.input(x_index + 2).data, state_bytes);
+  const auto peephole = [&](int i) { return p.peephole ? context.input(x_index + i).as<const float>() : nullptr; };
+  const LstmCell cell{op,          p.units,     p.forget_bias, p.cell_clip,
+                      peephole(4), peephole(5), peephole(6),   context.isa()};
+  const int64_t columns = 4 * p.units;
+  const math::PanelMatrix input_weights = PanelsOf(context.input(x_index + 3), p.inputs + p.units, columns, dequantize);
+  math::PanelMatrix recurrent_weights = input_weights;
+  recurrent_weights.first_row = p.inputs;
+  math::Epilogue with_bias;
+  with_bias.bias = context.input(x_index + 7).as<const float>();
+  math::Epilogue add;
+  add.accumulate = true;
+  // Most sequences start from zeros; adding zero times the weights would read them all for nothing.
+  const bool starts_at_zero = AllZero(h, state);
+
+  for (int64_t t0 = 0; t0 < length; t0 += p.chunk) {
+    const int64_t count = length - t0 < p.chunk ? length - t0 : p.chunk;
+    const math::GemmPlan plan = count == p.chunk ? p.input_plan
+                                                 : math::PlanGemm(count * p.batch, p.inputs, 0, columns,
+                                                                  dequantize != nullptr, context.isa(),
+                                                                  context.num_threads());
+    RunGemm(context, plan, math::RowSource::Matrix(x + t0 * p.batch * p.inputs, p.inputs), input_weights, with_bias,
+            gates, columns, scratch + layout.gemm);
+    for (int64_t t = t0; t < t0 + count; ++t) {
+      float* const step_gates = gates + (t - t0) * p.batch * columns;
+      if (t > 0 || !starts_at_zero) {
+        RunGemm(context, p.recurrent_plan, math::RowSource::Matrix(h, p.units), recurrent_weights, add, step_gates,
+                columns, scratch + layout.gemm);
+      }
+      RunLstmStep(context, cell, p.batch, t, step_gates, cs, h, co);
+    }
+  }
+  return Status::Ok();
+}
+
+}  // namespace wherry::kernels
+
+#endif  // WHERRY_KERNELS_RNN_LSTM_H_
