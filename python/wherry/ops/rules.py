@@ -46,14 +46,8 @@ ALIASES = frozenset({
     "PlaceholderWithDefault", "EnsureShape", "CheckNumerics",
 })
 
-_UNARY = (
-    "Relu Relu6 LeakyRelu Elu Selu Sigmoid Tanh Exp Log Log1p Expm1 Sqrt Rsqrt Square Neg Abs Floor Ceil Round Rint "
-    "Sign Sin Cos Erf Softplus Softsign Reciprocal Inv LogicalNot ClipByValue"
-).split()
-_BINARY = (
-    "AddV2 Add Sub Mul RealDiv Div DivNoNan Maximum Minimum Pow SquaredDifference FloorDiv FloorMod LogicalAnd LogicalOr "
-    "BiasAdd"
-).split()
+_UNARY = ["Relu", "Relu6", "LeakyRelu", "Elu", "Selu", "Sigmoid", "Tanh", "Exp", "Log", "Log1p", "Expm1", "Sqrt", "Rsqrt", "Square", "Neg", "Abs", "Floor", "Ceil", "Round", "Rint", "Sign", "Sin", "Cos", "Erf", "Softplus", "Softsign", "Reciprocal", "Inv", "LogicalNot", "ClipByValue"]
+_BINARY = ["AddV2", "Add", "Sub", "Mul", "RealDiv", "Div", "DivNoNan", "Maximum", "Minimum", "Pow", "SquaredDifference", "FloorDiv", "FloorMod", "LogicalAnd", "LogicalOr", "BiasAdd"]
 
 _CONV = OpRule(weights={1: WeightUse.FILTER})
 _DEPTHWISE = OpRule(weights={1: WeightUse.DEPTHWISE})

@@ -24,6 +24,6 @@ def candidates(inputs: Sequence[DType], outputs: Sequence[DType]) -> Iterator[st
         yield dtype.short
     if first_out is not None:
         yield first_out.short
-    for dtype in (first_out, first_in, *inputs[1:]):
-        if dtype is not None and dtype not in (DType.STRING, DType.RESOURCE, DType.VARIANT):
-            yield width_suffix(dtype)
+    for moved in (first_out, first_in, *inputs[1:]):
+        if moved is not None and moved not in (DType.STRING, DType.RESOURCE, DType.VARIANT):
+            yield width_suffix(moved)

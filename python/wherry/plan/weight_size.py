@@ -27,7 +27,7 @@ def matrix_shape(shape: tuple[int, ...], use: WeightUse) -> tuple[int, int]:
 
 def part_sizes(value: Value, use: WeightUse) -> list[int]:
     """Bytes of what a weight puts into its segment, in order: scales, offsets (where it has them), elements."""
-    shape = tuple(int(d) for d in value.type.shape or ())
+    shape = tuple(int(d or 0) for d in value.type.shape or ())
     if use in (WeightUse.PLAIN, WeightUse.ROWS):
         elements = math.prod(shape)
         axis = value.axis if isinstance(value, QuantizedValue) and value.axis is not None else -1
