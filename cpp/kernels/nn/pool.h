@@ -23,7 +23,8 @@ inline Status PreparePool(PrepareContext& context) {
   }
   PoolParams params;
   WHERRY_RETURN_IF_ERROR(PlanWindow(context, ksize[1], ksize[2], &params.window));
-  for (const WindowAxis* axis : {&params.window.h, &params.window.w}) {
+  const WindowAxis* const axes[] = {&params.window.h, &params.window.w};
+  for (const WindowAxis* axis : axes) {
     if (axis->dilation != 1) return context.Fail(Code::kCorrupt, "pooling has no dilations");
     if (axis->before >= axis->filter || axis->after >= axis->filter) {
       return context.Fail(Code::kCorrupt, "padding must be smaller than the window");

@@ -4,6 +4,8 @@
 #include <cmath>
 
 #include "kernels/select.h"
+#include "math/vectorize.h"
+#include "math/vmath.h"
 
 namespace wherry::kernels {
 
@@ -57,10 +59,9 @@ WHERRY_RUN(Softmax_f32) {
   return RunSoftmax(context, [](const float* in, float* out, int64_t depth) {
     const float largest = Largest(in, depth);
     double sum = 0;
-    for (int64_t i = 0; i < depth; ++i) {
-      out[i] = std::exp(in[i] - largest);
-      sum += static_cast<double>(out[i]);
-    }
+    WHERRY_VECTORIZE
+    for (int64_t i = 0; i < depth; ++i) out[i] = math::Exp(in[i] - largest);
+    for (int64_t i = 0; i < depth; ++i) sum += static_cast<double>(out[i]);
     const float inverse = static_cast<float>(1.0 / sum);
     for (int64_t i = 0; i < depth; ++i) out[i] *= inverse;
   });
@@ -73,7 +74,7 @@ WHERRY_RUN(LogSoftmax_f32) {
   return RunSoftmax(context, [](const float* in, float* out, int64_t depth) {
     const float largest = Largest(in, depth);
     double sum = 0;
-    for (int64_t i = 0; i < depth; ++i) sum += static_cast<double>(std::exp(in[i] - largest));
+    for (int64_t i = 0; i < depth; ++i) sum += static_cast<double>(math::Exp(in[i] - largest));
     const float log_sum = static_cast<float>(std::log(sum));
     for (int64_t i = 0; i < depth; ++i) out[i] = (in[i] - largest) - log_sum;
   });

@@ -32,7 +32,8 @@ Status PrepareGruCell(PrepareContext& context, WeightFormat format) {
   p.batch = context.input(0).dim(0);
   p.inputs = context.input(0).dim(1);
   p.units = context.input(1).dim(1);
-  for (const int64_t size : {p.batch, p.inputs, p.units}) {
+  const int64_t sizes[] = {p.batch, p.inputs, p.units};
+  for (const int64_t size : sizes) {
     if (size < 0 || size >= kGruLimit) return context.Fail(Code::kCorrupt, "a dimension is out of range");
   }
   const int64_t depth = p.inputs + p.units;

@@ -58,7 +58,8 @@ Status PrepareGruSequence(PrepareContext& context, WeightFormat format) {
   p.batch = context.input(0).dim(1);
   p.inputs = context.input(0).dim(2);
   p.units = context.input(1).dim(1);
-  for (const int64_t size : {p.steps, p.batch, p.inputs, p.units}) {
+  const int64_t sizes[] = {p.steps, p.batch, p.inputs, p.units};
+  for (const int64_t size : sizes) {
     if (size < 0 || size >= kGruLimit) return context.Fail(Code::kCorrupt, "a dimension is out of range");
   }
   if (context.input(1).dim(0) != p.batch || !GruHasShape(context.input(2), p.inputs, 3 * p.units) ||

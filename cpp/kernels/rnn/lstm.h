@@ -128,7 +128,8 @@ inline Status PrepareLstm(PrepareContext& context, const LstmOp& op, WeightForma
   p.batch = x.dim(rank - 2);
   p.inputs = x.dim(rank - 1);
   p.units = cs_prev.rank == 2 ? cs_prev.dim(1) : -1;
-  for (const int64_t size : {p.steps, p.batch, p.inputs, p.units}) {
+  const int64_t sizes[] = {p.steps, p.batch, p.inputs, p.units};
+  for (const int64_t size : sizes) {
     if (size < 0 || size >= kRnnLimit) return context.Fail(Code::kCorrupt, "a dimension is out of range");
   }
   if (!HasShape(cs_prev, p.batch, p.units) || !HasShape(context.input(x_index + 2), p.batch, p.units)) {
