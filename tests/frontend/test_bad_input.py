@@ -140,9 +140,7 @@ def test_hash_table():
 def test_hash_table_in_a_saved_model(tmp_path):
     module = tf.Module()
     module.table = tf.lookup.StaticHashTable(tf.lookup.KeyValueTensorInitializer([1, 2], [3.0, 4.0]), 0.0)
-    function = tf.function(lambda x: module.table.lookup(x)).get_concrete_function(
-        tf.TensorSpec((1,), tf.int32)
-    )
+    function = tf.function(lambda x: module.table.lookup(x)).get_concrete_function(tf.TensorSpec((1,), tf.int32))
     tf.saved_model.save(module, tmp_path / "model", function)
     assert "lookup table" in refusal(tmp_path / "model")
 

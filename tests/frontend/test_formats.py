@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import keras
 import numpy as np
+import pytest
 import tensorflow as tf
 from google.protobuf import text_format
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+from wherry.errors import LoadError
 from wherry.frontend import load
 from wherry.graph.convert import to_graphdef
 
@@ -57,9 +59,7 @@ def test_keras_object_reads_weights_when_asked():
     model = keras.Sequential([keras.layers.Input((3,)), keras.layers.Dense(2, name="d")])
     graph = load(model)
     model.layers[0].kernel.assign(np.full((3, 2), 7, np.float32))
-    kernel = next(
-        node for node in graph.nodes.values() if node.value is not None and node.value.type.shape == (3, 2)
-    )
+    kernel = next(node for node in graph.nodes.values() if node.value is not None and node.value.type.shape == (3, 2))
     assert kernel.name.endswith("d/kernel")
     assert (kernel.value.numpy() == 7).all()
 
@@ -77,6 +77,50 @@ def test_subclassed_keras_model(judge):
     x = {name: np.random.default_rng(4).normal(size=(1, 5)).astype(np.float32) for name in "ab"}
     y = {name: np.asarray(value) for name, value in sorted(model(x).items())}
     judge(model, x, y)
+
+
+def test_unbuilt_keras_model():
+    with pytest.raises(LoadError, match="has not been called yet"):
+        load(keras.Sequential([keras.layers.Dense(2)]))
+
+
+def test_dropout_inside_a_loop(judge, tmp_path):
+    """Keras advances the seeds of dropout even where it drops nothing; that is no reason to refuse the model."""
+    layers = keras.layers
+    model = keras.Sequential(
+        [
+            layers.Input((7, 5)),
+            layers.LSTM(4, dropout=0.5, recurrent_dropout=0.5),
+            layers.Dropout(0.4),
+        ]
+    )
+    x = np.random.default_rng(10).normal(size=(1, 7, 5)).astype(np.float32)
+    y = np.asarray(model(x, training=False))
+    judge(model, x, y)
+    model.export(tmp_path / "model", verbose=False)
+    judge(tmp_path / "model", x, y)
+
+
+def test_recurrent_state_that_is_kept(tmp_path):
+    layers = keras.layers
+    model = keras.Sequential([layers.Input((7, 5), batch_size=1), layers.LSTM(4, stateful=True)])
+    with pytest.raises(LoadError, match="rnn_state' is changed during inference"):
+        load(model)
+
+
+def test_masking_attention_and_bfloat16(judge, tmp_path):
+    layers = keras.layers
+    x = np.random.default_rng(11).normal(size=(1, 7, 8)).astype(np.float32)
+    x[:, 4:] = 0
+    given = layers.Input((7, 8))
+    hidden = layers.GRU(8, return_sequences=True)(layers.Masking()(given))
+    hidden = layers.LayerNormalization()(hidden + layers.MultiHeadAttention(2, 4)(hidden, hidden))
+    hidden = layers.Dense(5, dtype="bfloat16")(hidden)
+    model = keras.Model(given, layers.Dense(3, dtype="float32")(hidden))
+    y = np.asarray(model(x, training=False))
+    judge(model, x, y)
+    model.export(tmp_path / "model", verbose=False)
+    judge(tmp_path / "model", x, y)
 
 
 def test_keras_model_with_several_inputs_and_outputs(judge, tmp_path):
@@ -135,6 +179,4 @@ def test_frozen_graph_with_old_control_flow(recurrent_case, judge):
     graph = load(graph_def)
     from wherry.runtime.tensorflow_runner import run_graph
 
-    np.testing.assert_allclose(
-        run_graph(graph, {"x": recurrent_case.x})["Identity"], recurrent_case.y, atol=1e-6
-    )
+    np.testing.assert_allclose(run_graph(graph, {"x": recurrent_case.x})["Identity"], recurrent_case.y, atol=1e-6)

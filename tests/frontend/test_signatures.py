@@ -21,9 +21,7 @@ class Model(tf.Module):
         hidden = tf.matmul(x, self.w, name="product")
         return {"y": tf.nn.relu(hidden + self.b, name="activated"), "raw": hidden}
 
-    @tf.function(
-        input_signature=[tf.TensorSpec((None, None), name="a"), tf.TensorSpec((None, None), name="z")]
-    )
+    @tf.function(input_signature=[tf.TensorSpec((None, None), name="a"), tf.TensorSpec((None, None), name="z")])
     def add(self, a, z):
         return {f"out_{i}": a + float(i) * z for i in range(11)}
 

@@ -24,15 +24,9 @@ def save_and_run(path, build):
 @pytest.mark.parametrize("resource", [False, True], ids=["VariableV2", "VarHandleOp"])
 def test_simple_save(tmp_path, judge, resource):
     def build(x):
-        w = v1.get_variable(
-            "dense/w", (4, 3), use_resource=resource, initializer=v1.random_normal_initializer(seed=1)
-        )
-        b = v1.get_variable(
-            "dense/b", (3,), use_resource=resource, initializer=v1.random_normal_initializer(seed=2)
-        )
-        steps = v1.get_variable(
-            "steps", (), tf.int64, use_resource=resource, initializer=v1.zeros_initializer()
-        )
+        w = v1.get_variable("dense/w", (4, 3), use_resource=resource, initializer=v1.random_normal_initializer(seed=1))
+        b = v1.get_variable("dense/b", (3,), use_resource=resource, initializer=v1.random_normal_initializer(seed=2))
+        steps = v1.get_variable("steps", (), tf.int64, use_resource=resource, initializer=v1.zeros_initializer())
         v1.assign_add(steps, 1)
         return tf.nn.relu(tf.matmul(x, w) + b)
 
@@ -43,9 +37,7 @@ def test_simple_save(tmp_path, judge, resource):
 
 def test_embedding_of_resource_variable(tmp_path, judge):
     def build(x):
-        table = v1.get_variable(
-            "table", (9, 5), use_resource=True, initializer=v1.random_normal_initializer(seed=3)
-        )
+        table = v1.get_variable("table", (9, 5), use_resource=True, initializer=v1.random_normal_initializer(seed=3))
         return tf.gather(table, tf.cast(tf.abs(x), tf.int32)) + tf.cast(tf.shape(table)[0], tf.float32)
 
     y = save_and_run(tmp_path / "model", build)
@@ -77,12 +69,8 @@ def test_loop_of_version_1(tmp_path):
     try:
 
         def build(x):
-            w = v1.get_variable(
-                "w", (4, 4), use_resource=True, initializer=v1.random_normal_initializer(seed=5)
-            )
-            return v1.while_loop(lambda i, a: i < 3, lambda i, a: (i + 1, tf.tanh(tf.matmul(a, w))), (0, x))[
-                1
-            ]
+            w = v1.get_variable("w", (4, 4), use_resource=True, initializer=v1.random_normal_initializer(seed=5))
+            return v1.while_loop(lambda i, a: i < 3, lambda i, a: (i + 1, tf.tanh(tf.matmul(a, w))), (0, x))[1]
 
         y = save_and_run(tmp_path / "model", build)
     finally:

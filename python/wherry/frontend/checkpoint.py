@@ -40,9 +40,7 @@ class Checkpoint:
         shards = sorted(prefix.parent.glob(f"{prefix.name}.data-*-of-*"))
         count = int(shards[0].name.rpartition("-of-")[2]) if shards else 1
         if len(shards) != count:
-            raise LoadError(
-                f"{prefix}: {count - len(shards)} of {count} data files of the checkpoint are missing"
-            )
+            raise LoadError(f"{prefix}: {count - len(shards)} of {count} data files of the checkpoint are missing")
 
     def read(self, key: str) -> np.ndarray:
         try:
@@ -51,9 +49,7 @@ class Checkpoint:
             raise LoadError(
                 f"{self.prefix}: tensor {key!r} cannot be read, the checkpoint is damaged ({one_line(error)})"
             ) from error
-        return np.asarray(
-            value, object if isinstance(value, bytes) else None
-        )  # numpy's own strings lose end zeros
+        return np.asarray(value, object if isinstance(value, bytes) else None)  # numpy's own strings lose end zeros
 
 
 class CheckpointValue(Value):
@@ -83,8 +79,7 @@ def variable_values(graph: Graph, keys: Mapping[str, Key], checkpoint: Checkpoin
         key, part = keys[node.name]
         if key not in checkpoint.shapes:
             raise LoadError(
-                f"{checkpoint.prefix}: the checkpoint has no tensor {key!r} for variable "
-                f"{variable_name(node)!r}"
+                f"{checkpoint.prefix}: the checkpoint has no tensor {key!r} for variable {variable_name(node)!r}"
             )
         value = CheckpointValue(checkpoint, key, part)
         _check_type(checkpoint, node, value)
@@ -115,9 +110,7 @@ def _restoring(graph: Graph, restore_op: str) -> Graph:
     """A flat copy of the part of the graph that restores the variables."""
     name = restore_op.partition(":")[0]
     part = Graph(name=graph.name, functions=graph.functions)
-    roots = (
-        [name] if name in graph.nodes else [node.name for node in graph.by_op("Assign", "AssignVariableOp")]
-    )
+    roots = [name] if name in graph.nodes else [node.name for node in graph.by_op("Assign", "AssignVariableOp")]
     part.nodes = {
         node.name: Node(node.name, node.op, list(node.inputs), list(node.controls), node.attrs, node.value)
         for node in graph.nodes.values()
@@ -137,9 +130,7 @@ def _assignments(part: Graph) -> dict[str, Key]:
             continue
         if restore.name not in keys:
             names = part.const_value(_follow(part.nodes, restore.inputs[1]))
-            slices = (
-                part.const_value(_follow(part.nodes, restore.inputs[2])) if len(restore.inputs) > 2 else None
-            )
+            slices = part.const_value(_follow(part.nodes, restore.inputs[2])) if len(restore.inputs) > 2 else None
             if names is None:
                 continue
             keys[restore.name] = (

@@ -159,8 +159,7 @@ class _Freezer:
             _make_const(node, np.asarray(True))
         elif _takes_handle(node):
             raise LoadError(
-                f"variable {variable.label!r} is used by node {node.name!r} ({node.op}) in a way that is "
-                "not supported"
+                f"variable {variable.label!r} is used by node {node.name!r} ({node.op}) in a way that is not supported"
             )
 
     def control_flow(
@@ -242,9 +241,7 @@ class _Freezer:
 
 def _passing_on(graph: Graph, frozen: Mapping[str, _Frozen]) -> list[Node]:
     """Identity and the like that hand a handle on, each after the one it takes it from."""
-    candidates = [
-        n for n in graph.nodes.values() if n.op in _PASS_ON and len(n.inputs) == 1 and _takes_handle(n)
-    ]
+    candidates = [n for n in graph.nodes.values() if n.op in _PASS_ON and len(n.inputs) == 1 and _takes_handle(n)]
     by_source: dict[str, list[Node]] = {}
     for node in candidates:
         by_source.setdefault(node.inputs[0].node, []).append(node)
@@ -267,9 +264,7 @@ def _takes_handle(node: Node) -> bool:
     if node.attrs.get("T") is DType.RESOURCE:
         return True
     definition = op_def(node.op)
-    return definition is not None and any(
-        arg.type == DType.RESOURCE or arg.is_ref for arg in definition.input_arg
-    )
+    return definition is not None and any(arg.type == DType.RESOURCE or arg.is_ref for arg in definition.input_arg)
 
 
 def _make_const(node: Node, array: np.ndarray) -> None:
@@ -280,9 +275,7 @@ def _make_const(node: Node, array: np.ndarray) -> None:
 def _copy(function: Function, name: str) -> Function:
     graph = Graph(name=name, versions=function.graph.versions)
     graph.nodes = {
-        node.name: Node(
-            node.name, node.op, list(node.inputs), list(node.controls), dict(node.attrs), node.value
-        )
+        node.name: Node(node.name, node.op, list(node.inputs), list(node.controls), dict(node.attrs), node.value)
         for node in function.graph.nodes.values()
     }
     graph.outputs = dict(function.graph.outputs)

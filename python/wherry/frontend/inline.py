@@ -66,17 +66,13 @@ class _Inliner:
     def flatten(self, name: str, caller: Node) -> Function:
         function = self.functions.get(name)
         if function is None:
-            raise LoadError(
-                f"node {caller.name!r} ({caller.op}) calls function {name!r}, which does not exist"
-            )
+            raise LoadError(f"node {caller.name!r} ({caller.op}) calls function {name!r}, which does not exist")
         if name in self.running:
             raise LoadError(f"function {name!r} calls itself; recursion is not supported")
         if name not in self.flat:
             self.running.add(name)
             signature = function.signature
-            writes = self.flatten_graph(
-                function.graph, list(signature.control_ret.values()) if signature else []
-            )
+            writes = self.flatten_graph(function.graph, list(signature.control_ret.values()) if signature else [])
             if signature is not None:  # of what must run in a call, only the writes are kept
                 signature.control_ret.clear()
                 signature.control_ret.update({write: write for write in writes})
@@ -147,18 +143,13 @@ class _Inliner:
             nodes[renamed[name]] = Node(
                 renamed[name],
                 node.op,
-                [
-                    given[ref.node] if ref.node in given else Ref(renamed[ref.node], ref.index)
-                    for ref in node.inputs
-                ],
+                [given[ref.node] if ref.node in given else Ref(renamed[ref.node], ref.index) for ref in node.inputs],
                 controls,
                 dict(node.attrs),
                 node.value,
             )
         for index, ref in enumerate(function.results):
-            results[Ref(call.name, index)] = (
-                given[ref.node] if ref.node in given else Ref(renamed[ref.node], ref.index)
-            )
+            results[Ref(call.name, index)] = given[ref.node] if ref.node in given else Ref(renamed[ref.node], ref.index)
         return renamed
 
 

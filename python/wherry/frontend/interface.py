@@ -57,9 +57,7 @@ def find_tensors(graph: Graph, wanted: Sequence[str]) -> None:
         if node.op not in ("Placeholder", "Const"):
             count = len(output_dtypes(node, graph.functions))
             if ref.index >= count:
-                raise UsageError(
-                    f"{graph.name}: node {ref.node!r} has {count} outputs, so there is no {name!r}"
-                )
+                raise UsageError(f"{graph.name}: node {ref.node!r} has {count} outputs, so there is no {name!r}")
         outputs[name] = ref
     graph.outputs = outputs
 
@@ -75,19 +73,14 @@ def pin_inputs(graph: Graph, source: Source) -> None:
             else:
                 node.op = "Identity"
                 node.attrs = {"T": node.attrs["dtype"]}
-        elif (
-            node.op == "Placeholder"
-            and node.name in needed
-            and node.name not in names | source.variables.keys()
-        ):
+        elif node.op == "Placeholder" and node.name in needed and node.name not in names | source.variables.keys():
             if node.attrs.get("dtype") is DType.RESOURCE:
                 raise LoadError(
                     f"{graph.name}: the outputs need {node.name!r}, which is state that is not a variable, "
                     "such as a lookup table; choose outputs that do not depend on it"
                 )
             raise LoadError(
-                f"{graph.name}: the outputs need {node.name!r}, which is not among the inputs "
-                f"{listing(graph.inputs)}"
+                f"{graph.name}: the outputs need {node.name!r}, which is not among the inputs {listing(graph.inputs)}"
             )
 
 
@@ -130,9 +123,7 @@ def _by_name(graph: Graph, shapes: Any) -> dict[str, tuple[int | None, ...]]:
         return {}
     if not isinstance(shapes, Mapping):
         if len(graph.inputs) != 1:
-            raise UsageError(
-                f"{graph.name} has the inputs {listing(graph.inputs)}; give a shape by name for each"
-            )
+            raise UsageError(f"{graph.name} has the inputs {listing(graph.inputs)}; give a shape by name for each")
         shapes = {next(iter(graph.inputs)): shapes}
     result = {}
     for name, shape in shapes.items():
@@ -140,20 +131,14 @@ def _by_name(graph: Graph, shapes: Any) -> dict[str, tuple[int | None, ...]]:
             raise UsageError(f"{graph.name}: there is no input {name!r}; inputs are {listing(graph.inputs)}")
         sizes = tuple(None if size is None or int(size) == -1 else int(size) for size in shape)
         if any(size is not None and size < 1 for size in sizes):
-            raise UsageError(
-                f"{graph.name}: {spell(sizes)} is not a shape for input {name!r}; sizes are at least 1"
-            )
+            raise UsageError(f"{graph.name}: {spell(sizes)} is not a shape for input {name!r}; sizes are at least 1")
         result[name] = sizes
     return result
 
 
 def spell(shape: Sequence[int | None] | None) -> str:
     """(None, 3) as `?,3`."""
-    return (
-        "unknown"
-        if shape is None
-        else ",".join("?" if size is None else str(size) for size in shape) or "scalar"
-    )
+    return "unknown" if shape is None else ",".join("?" if size is None else str(size) for size in shape) or "scalar"
 
 
 def listing(names: Iterable[str]) -> str:

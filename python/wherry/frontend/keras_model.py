@@ -14,8 +14,7 @@ from wherry.frontend.traced import from_concrete
 
 def is_keras_model(model: Any) -> bool:
     return any(
-        cls.__name__ == "Model" and cls.__module__.split(".")[0] in ("keras", "tf_keras")
-        for cls in type(model).__mro__
+        cls.__name__ == "Model" and cls.__module__.split(".")[0] in ("keras", "tf_keras") for cls in type(model).__mro__
     )
 
 
@@ -61,24 +60,17 @@ def from_model(model: Any, name: str | None = None) -> Source:
         raise
     except Exception as error:  # tracing runs the model's own code
         raise LoadError(
-            f"{name}: the model cannot be traced ({one_line(error)}); export a SavedModel "
-            "(model.export) and load that"
+            f"{name}: the model cannot be traced ({one_line(error)}); export a SavedModel (model.export) and load that"
         ) from error
     return from_concrete(concrete, name)
 
 
 def _input_signature(model: Any) -> list[Any]:
     """TensorSpecs in the structure that the model's call takes."""
-    try:
-        from keras.src.export.export_utils import get_input_signature
-
-        signature = get_input_signature(model)
-    except (ImportError, TypeError):
-        signature = [model.inputs]
-    except ValueError as error:
-        raise LoadError(
-            f"{model.name}: the model has not been built; call it once on an example first"
-        ) from error
+    structure = getattr(model, "_inputs_struct", None)
+    if structure is None and getattr(model, "inputs", None):
+        structure = model.inputs[0] if len(model.inputs) == 1 else list(model.inputs)
+    signature = [structure] if structure is not None else _called_with(model)
     names: set[str] = set()
 
     def spec(item: Any, key: str) -> Any:
@@ -98,3 +90,15 @@ def _input_signature(model: Any) -> list[Any]:
         return spec(structure, key)
 
     return [specs(item, "inputs") for item in signature]
+
+
+def _called_with(model: Any) -> list[Any]:
+    """What a subclassed model was called with, which is all that says what it takes."""
+    from keras.src.export.export_utils import get_input_signature
+
+    try:
+        return list(get_input_signature(model))
+    except ValueError as error:
+        raise LoadError(
+            f"{model.name}: the model has not been called yet, so its inputs are not known; call it once on an example"
+        ) from error

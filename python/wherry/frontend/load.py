@@ -71,8 +71,7 @@ def _read(model: Any, signature: str | None) -> Source:
     if hasattr(model, "signatures"):
         return traced.from_loaded(model, signature)
     raise UsageError(
-        f"a {type(model).__name__} is not a model: give {_SUFFIXES}, a GraphDef, a ConcreteFunction "
-        "or a keras.Model"
+        f"a {type(model).__name__} is not a model: give {_SUFFIXES}, a GraphDef, a ConcreteFunction or a keras.Model"
     )
 
 
@@ -96,6 +95,4 @@ def _read_path(path: Path, signature: str | None) -> Source:
 
 def _no_signature(signature: str | None, what: str) -> None:
     if signature is not None:
-        raise UsageError(
-            f"{what} has no signatures, so {signature!r} cannot be chosen; choose outputs instead"
-        )
+        raise UsageError(f"{what} has no signatures, so {signature!r} cannot be chosen; choose outputs instead")

@@ -42,9 +42,7 @@ def _tidy(part: Graph, whole: Graph) -> None:
 def _defaults(node: Node) -> tuple[tuple[str, Any], ...]:
     defaults = _defaults_of(node.op)
     if defaults is None:
-        raise LoadError(
-            f"node {node.name!r}: TensorFlow has no op {node.op!r} (custom ops are not supported)"
-        )
+        raise LoadError(f"node {node.name!r}: TensorFlow has no op {node.op!r} (custom ops are not supported)")
     return defaults
 
 

@@ -26,13 +26,9 @@ def from_folder(folder: Path, signature: str | None) -> Source:
     chosen = _choose(folder, meta_graph, signature)
     graph = from_graphdef(meta_graph.graph_def, folder.name)
     inputs = {
-        name: _tensor(folder, graph, chosen.inputs[name], name).node
-        for name in sorted(chosen.inputs, key=natural)
+        name: _tensor(folder, graph, chosen.inputs[name], name).node for name in sorted(chosen.inputs, key=natural)
     }
-    outputs = {
-        name: _tensor(folder, graph, chosen.outputs[name], name)
-        for name in sorted(chosen.outputs, key=natural)
-    }
+    outputs = {name: _tensor(folder, graph, chosen.outputs[name], name) for name in sorted(chosen.outputs, key=natural)}
     variables = _variables(folder, meta_graph, graph)
     return Source(graph, inputs, outputs, variables)
 
@@ -43,9 +39,7 @@ def _variables(folder: Path, meta_graph: Any, graph: Graph) -> dict[str, Value]:
         return {}
     prefix = folder / "variables" / "variables"
     if not prefix.with_suffix(".index").exists():
-        raise LoadError(
-            f"{folder}: the model has variables, but there is no {prefix.name}.index in variables/"
-        )
+        raise LoadError(f"{folder}: the model has variables, but there is no {prefix.name}.index in variables/")
     checkpoint = Checkpoint(prefix)
     keys = restored_keys(graph, meta_graph.saver_def.restore_op_name)
     if not names <= keys.keys():
@@ -87,9 +81,7 @@ def _choose(folder: Path, meta_graph: Any, name: str | None) -> Any:
         name = next(iter(signatures))
     name = name or DEFAULT_SIGNATURE
     if name not in signatures:
-        raise UsageError(
-            f"{folder}: there is no signature {name!r}; signatures are {listing(sorted(signatures))}"
-        )
+        raise UsageError(f"{folder}: there is no signature {name!r}; signatures are {listing(sorted(signatures))}")
     return signatures[name]
 
 

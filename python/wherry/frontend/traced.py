@@ -59,8 +59,7 @@ def from_concrete(function: Any, name: str) -> Source:
         graph = from_graphdef(function.graph.as_graph_def(), name)
     except ValueError as error:
         raise LoadError(
-            f"{name}: the function cannot be written as a GraphDef ({one_line(error)}); keep large "
-            "arrays in variables"
+            f"{name}: the function cannot be written as a GraphDef ({one_line(error)}); keep large arrays in variables"
         ) from error
     captured = list(function.captured_inputs)
     tensors = list(function.inputs)
@@ -78,8 +77,7 @@ def from_concrete(function: Any, name: str) -> Source:
     inputs = {tensor.op.name: tensor.op.name for tensor in own}
     names = output_names(function.structured_outputs)
     outputs = {
-        key: Ref(tensor.op.name, tensor.value_index)
-        for key, tensor in zip(names, function.outputs, strict=True)
+        key: Ref(tensor.op.name, tensor.value_index) for key, tensor in zip(names, function.outputs, strict=True)
     }
     effects = [operation.name for operation in function.graph.control_outputs]
     return Source(graph, inputs, outputs, variables, labels, effects)
