@@ -1,4 +1,4 @@
-"""Conv2D with weights of every format against TensorFlow, which computes with the values that the weights stand for."""
+"""Conv2D with weights of every format against TensorFlow, which computes with what the weights stand for."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import pytest
 from harness import run_kernel, untested
 from tolerance import assert_exact, assert_sums
 from weights import FEW_FORMATS, FORMATS, make_weight
-
 from wherry.pack.weights import pack_weight
 
 # image, filter, strides, dilations, padding (or top, bottom, left, right)
@@ -57,9 +56,7 @@ def test_conv_2d(case: Any, suffix: str, bits: int) -> None:
     stored = pack_weight("Conv2D", weight)
     for isa in (0, 1, 2):
         outputs = [
-            run_kernel(
-                f"Conv2D_f32_{suffix}", [x, stored], attrs, [(np.float32, expected.shape)], threads, isa
-            )[0]
+            run_kernel(f"Conv2D_f32_{suffix}", [x, stored], attrs, [(np.float32, expected.shape)], threads, isa)[0]
             for threads in (1, 2, 3)
         ]
         assert_sums(outputs[0], expected, magnitude)

@@ -9,14 +9,13 @@ import pytest
 from harness import run_kernel, untested
 from tolerance import assert_exact, assert_sums
 from weights import FEW_FORMATS, FORMATS, make_weight
-
 from wherry.pack.weights import pack_weight
 
 # M, K, N: tiles, panels and blocks that are whole and cut; one row and few rows; nothing to add or to store
 SIZES = [
-    (1, 16, 16), (1, 300, 1000), (1, 2000, 40), (2, 70, 130), (3, 257, 129), (4, 64, 64), (5, 1, 1), (6, 30, 17),
-    (13, 100, 31), (14, 256, 32), (15, 512, 33), (16, 513, 300), (29, 19, 65), (97, 640, 47), (0, 4, 5), (4, 0, 5),
-    (4, 5, 0),
+    (1, 16, 16), (1, 300, 1000), (1, 2000, 40), (2, 70, 130), (3, 257, 129), (4, 64, 64), (5, 1, 1),
+    (6, 30, 17), (13, 100, 31), (14, 256, 32), (15, 512, 33), (16, 513, 300), (29, 19, 65), (97, 640, 47),
+    (0, 4, 5), (4, 0, 5), (4, 5, 0),
 ]  # fmt: skip
 
 
@@ -24,9 +23,7 @@ def values(*shape: int) -> np.ndarray:
     return np.random.default_rng(list(shape)).standard_normal(shape, np.float32)
 
 
-def run_everywhere(
-    key: str, inputs: list[Any], attrs: dict[str, Any], shape: tuple[int, ...]
-) -> list[np.ndarray]:
+def run_everywhere(key: str, inputs: list[Any], attrs: dict[str, Any], shape: tuple[int, ...]) -> list[np.ndarray]:
     """One result for each instruction set, after checking that threads do not change its bits."""
     results = []
     for isa in (0, 1, 2):
@@ -58,9 +55,7 @@ def test_every_format_in_transposed_weights(suffix: str, bits: int, per_channel:
 
     a, bias = values(90, 5), values(50)
     weight = make_weight((50, 90), suffix, bits, axis=0 if per_channel else None)
-    linear = tf.nn.bias_add(
-        tf.raw_ops.MatMul(a=a, b=weight.numpy(), transpose_a=True, transpose_b=True), bias
-    )
+    linear = tf.nn.bias_add(tf.raw_ops.MatMul(a=a, b=weight.numpy(), transpose_a=True, transpose_b=True), bias)
     expected = tf.nn.tanh(linear).numpy()
     magnitude = np.abs(a.T) @ np.abs(weight.numpy().T) + np.abs(bias)
     stored = pack_weight("MatMul", weight, transpose=True)
@@ -126,9 +121,7 @@ def test_bias_add(shape: tuple[int, ...]) -> None:
         (y,) = run_kernel("BiasAdd_f32", [x, bias], {}, [(np.float32, shape)], threads)
         assert_exact(y, expected)
     if len(shape) == 4:
-        (y,) = run_kernel(
-            "BiasAdd_f32", [x, values(shape[1])], {"data_format": "NCHW"}, [(np.float32, shape)]
-        )
+        (y,) = run_kernel("BiasAdd_f32", [x, values(shape[1])], {"data_format": "NCHW"}, [(np.float32, shape)])
         assert_exact(y, x + values(shape[1]).reshape(-1, 1, 1))
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-
 from wherry.graph import DType, TensorType
 from wherry.graph.values import ArrayValue, QuantizedValue, Value
 

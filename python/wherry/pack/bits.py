@@ -1,7 +1,7 @@
 """Codes of 2 to 16 bits to bytes and back, as cpp/runtime/tensor.h lays them down.
 
-8 bits are bytes and 16 bits little-endian pairs of bytes. Other widths are packed without gaps, least significant bit
-first, each group of 16 codes in 2 * bits bytes.
+8 bits are bytes and 16 bits little-endian pairs of bytes. Other widths are packed without gaps, least
+significant bit first, each group of 16 codes in 2 * bits bytes.
 """
 
 from __future__ import annotations

@@ -28,8 +28,9 @@ class WeightFormat(enum.IntEnum):
 class StoredWeight:
     """Bytes, layout, and what turns codes back into float32.
 
-    shape: the tensor's, as the kernel sees it. bits: minmax 2 to 16, int8 8, float16 16, plain 0. scale and offset:
-    float32, one per channel, not padded; the channels run along dimension `axis` (see pack/weights.py).
+    shape: the tensor's, as the kernel sees it. bits: minmax 2 to 16, int8 8, float16 16, plain 0.
+    scale and offset: float32, one per channel, not padded; the channels run along dimension `axis`
+    (see pack/weights.py).
     """
 
     data: bytes

@@ -40,14 +40,12 @@ def pack_weight(op: str, value: Value, *, transpose: bool = False, name: str = "
     """The weight of one op (a name of PANEL_OPS) in panels.
 
     value: float32 (stored plain), or a QuantizedValue whose axis is the op's output channels, or None.
-    transpose: for MatMul, the value is [N, K]; the stored weight is [K, N]. Raises PackError for a shape or an axis
-    that does not fit the op.
+    transpose: for MatMul, the value is [N, K]; the stored weight is [K, N].
+    Raises PackError for a shape or an axis that does not fit the op.
     """
     kind = PANEL_OPS.get(op)
     if kind is None:
-        raise PackError(
-            f"{name}: {op} does not take a weight in panels; use one of {', '.join(sorted(PANEL_OPS))}"
-        )
+        raise PackError(f"{name}: {op} does not take a weight in panels; use one of {', '.join(sorted(PANEL_OPS))}")
     elements, weight_format, bits = _elements(value, name)
     rank = 2 if kind == "MatMul" else 4
     if elements.ndim != rank:
@@ -184,6 +182,4 @@ def _per_column(
         if axis == 2:
             return np.repeat(_expand(values, shape[2], name), shape[3])
         return np.tile(_expand(values, shape[3], name), shape[2])
-    raise PackError(
-        f"{name}: channels of a {kind} weight do not run along dimension {axis}; quantize it per tensor"
-    )
+    raise PackError(f"{name}: channels of a {kind} weight do not run along dimension {axis}; quantize it per tensor")
