@@ -3,8 +3,8 @@
 Training and inference must agree on every constant here, so both import this file. It needs numpy and the
 standard library alone, so that whoever runs the finished model does not need TensorFlow to feed it.
 
-A clip is CLIP_SAMPLES mono samples at SAMPLE_RATE, as float32 in [-1, 1]. A spectrogram is float32 of
-SHAPE = [frames, bands, 1], in [-1, 1]: +1 is the loudest cell of the clip, -1 is RANGE_DB below it or less, so the
+A clip is CLIP_SAMPLES mono samples at SAMPLE_RATE, as float32 in [-1, 1]. A spectrogram is float32 of SHAPE
+[frames, bands, 1], in [-1, 1]: +1 is the loudest cell of the clip, -1 is RANGE_DB below it or less, so the
 recording level does not matter.
 """
 
@@ -32,7 +32,7 @@ Samples = NDArray[np.float32]
 
 
 def read_wav(path: str | Path) -> Samples:
-    """The samples of a 16-bit mono WAV file at SAMPLE_RATE; ValueError names what is wrong with any other file."""
+    """The samples of a 16-bit mono WAV file at SAMPLE_RATE; any other file is a ValueError that says why."""
     try:
         with wave.open(str(path), "rb") as wav:
             channels, width, rate = wav.getnchannels(), wav.getsampwidth(), wav.getframerate()
@@ -43,7 +43,7 @@ def read_wav(path: str | Path) -> Samples:
         raise ValueError(
             f"{path}: {channels} channel(s) of {8 * width} bits at {rate} Hz; need 1 of 16 bits at {SAMPLE_RATE} Hz"
         )
-    return np.frombuffer(data, dtype="<i2").astype(np.float32) / 32_768
+    return from_int16(np.frombuffer(data, dtype="<i2"))
 
 
 def write_wav(path: str | Path, samples: Samples) -> None:
@@ -60,8 +60,13 @@ def to_int16(samples: Samples) -> NDArray[np.int16]:
     return np.clip(np.rint(samples * 32_768), -32_768, 32_767).astype(np.int16)
 
 
+def from_int16(samples: NDArray[np.int16]) -> Samples:
+    """The inverse of to_int16."""
+    return samples.astype(np.float32) / np.float32(32_768)
+
+
 def fit_clip(samples: Samples) -> Samples:
-    """Exactly CLIP_SAMPLES samples: a short recording is centred in silence, of a long one the loudest part is kept."""
+    """CLIP_SAMPLES samples: a short recording is centred in silence, a long one cut to its loudest part."""
     excess = len(samples) - CLIP_SAMPLES
     if excess <= 0:
         before = -excess // 2
@@ -73,7 +78,7 @@ def fit_clip(samples: Samples) -> Samples:
 
 @lru_cache(maxsize=1)
 def mel_filters() -> NDArray[np.float64]:
-    """Triangular filters [FFT_SIZE / 2 + 1, BANDS], evenly spaced on the mel scale of O'Shaughnessy (1987)."""
+    """Triangular filters [FFT_SIZE / 2 + 1, BANDS], evenly spaced in mel as O'Shaughnessy (1987) has it."""
     low, high = (2595.0 * np.log10(1.0 + hz / 700.0) for hz in (LOW_HZ, HIGH_HZ))
     edges = 700.0 * (10.0 ** (np.linspace(low, high, BANDS + 2) / 2595.0) - 1.0)
     left, centre, right = edges[:-2], edges[1:-1], edges[2:]
