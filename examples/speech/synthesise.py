@@ -35,7 +35,7 @@ def names(text: str) -> tuple[str, ...]:
 
 
 # Nearly the targets, so that the model must listen to each sound, not just to loudness. Voiced stops ("ba")
-# are not among them: some of the languages tell them from "pa" by little more than what the noise drowns.
+# are not among them: in languages without aspiration they differ from "pa" by voicing alone, which noise may hide.
 NEAR_MISSES = names(
     "ma na la sa fa ra va wa pi ti ki po to ko pu tu ku pe te ke "
     "papa tata kaka pata taka kapa paka takapa kapata patata kakapa salaka patama"
