@@ -1,1 +1,1 @@
-
+"""The page that shows what packs hold and what benchmarks measured."""

@@ -1,0 +1,29 @@
+"""wherry report: a page that shows what is in packs, and what benchmarks measured."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from wherry.cli.common import add_json, print_json
+
+
+def register(commands: Any) -> None:
+    parser: argparse.ArgumentParser = commands.add_parser("report", help="write a page about packs and benchmarks")
+    parser.add_argument("sources", nargs="+", help=".wherry packs, and .json files of benchmarks")
+    parser.add_argument("-o", "--output", default="wherry-report.html", help="the page (default: wherry-report.html)")
+    add_json(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    from wherry.report.page import describe, render
+
+    described = [describe(Path(source)) for source in args.sources]
+    if args.json:
+        print_json(described)
+        return 0
+    Path(args.output).write_text(render(described))
+    print(args.output)
+    return 0

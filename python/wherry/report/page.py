@@ -1,0 +1,92 @@
+"""Gathers facts about packs and benchmark results, and renders them as one HTML page without outside resources."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from wherry.errors import UsageError
+from wherry.pack.reader import Pack, is_pack, read_pack
+
+
+def describe(path: Path) -> dict[str, Any]:
+    """Facts about one source: a pack, or the JSON file that a benchmark wrote.
+
+    Raises PackError for a damaged pack, UsageError for a file that is neither.
+    """
+    if is_pack(path):
+        return _describe_pack(read_pack(path))
+    try:
+        content = json.loads(path.read_text())
+    except FileNotFoundError as error:
+        raise UsageError(f"{path}: there is no such file") from error
+    except (ValueError, OSError) as error:
+        raise UsageError(f"{path}: this is neither a pack nor the JSON of a benchmark") from error
+    if not isinstance(content, dict):
+        raise UsageError(f"{path}: this JSON is not of a benchmark")
+    return {"kind": "benchmark", "name": path.stem, "tables": _tables(content), "facts": _facts(content)}
+
+
+def _describe_pack(pack: Pack) -> dict[str, Any]:
+    counts = Counter(step.kernel for step in pack.steps)
+    bars = []
+    for number, partition in enumerate(pack.partitions):
+        nbytes = sum(pack.segments[s].nbytes for s in partition.segments)
+        bars.append({"number": number + 1, "steps": partition.num_steps, "bytes": nbytes})
+    largest = max((bar["bytes"] for bar in bars), default=0) or 1
+    for bar in bars:
+        bar["percent"] = round(100 * bar["bytes"] / largest, 1)
+    return {
+        "kind": "pack",
+        "name": pack.name,
+        "facts": {
+            "file": str(pack.path.name),
+            "bytes of the file": pack.file_bytes,
+            "bytes of weights": pack.weight_bytes,
+            "bytes of the arena": pack.arena_bytes,
+            "planned for a budget of": pack.memory_budget or "none given",
+            "steps": len(pack.steps),
+            **{key: str(value) for key, value in sorted(pack.provenance.items())},
+        },
+        "inputs": {name: str(tensor.type) for name, tensor in pack.inputs.items()},
+        "outputs": {name: str(tensor.type) for name, tensor in pack.outputs.items()},
+        "kernels": dict(sorted(counts.items())),
+        "partitions": bars,
+    }
+
+
+def _facts(content: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in content.items() if isinstance(value, str | int | float | bool)}
+
+
+def _tables(content: dict[str, Any]) -> list[dict[str, Any]]:
+    """Every list of records in the file, and every record of plain values, as a table."""
+    tables = []
+    for key, value in content.items():
+        if isinstance(value, list) and value and all(isinstance(row, dict) for row in value):
+            columns = list(dict.fromkeys(name for row in value for name in row))
+            tables.append({"title": key, "columns": columns, "rows": [[_cell(r.get(c)) for c in columns] for r in value]})
+        elif isinstance(value, dict):
+            tables.append({"title": key, "columns": ["", ""], "rows": [[k, _cell(v)] for k, v in value.items()]})
+    return tables
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def render(described: Sequence[dict[str, Any]]) -> str:
+    """One HTML page."""
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=jinja2.StrictUndefined
+    )
+    return environment.get_template("page.html.j2").render(sources=described)
