@@ -1,6 +1,8 @@
 """Padding with zeros goes into the convolution behind it, or into a max pool of what is never negative.
 
-Stock TensorFlow runs all three on the CPU with padding=EXPLICIT: Conv2D, DepthwiseConv2dNative and MaxPool.
+Stock TensorFlow runs Conv2D and MaxPool with padding=EXPLICIT on the CPU. It has the kernel of an explicitly padded
+DepthwiseConv2dNative too, but its graph rewriting (on by default, TensorFlow 2.21) aborts the process while it infers
+that op's shape; so there the padding goes into a composite, see `fuse_activations`.
 """
 
 from __future__ import annotations
@@ -10,7 +12,6 @@ import numpy as np
 from wherry.graph import Graph, Node, Ref
 from wherry.passes.rewrite import bodies, small_const
 
-_CONVOLUTIONS = ("Conv2D", "DepthwiseConv2dNative")
 _NOT_NEGATIVE = frozenset({"Abs", "Exp", "Relu", "Relu6", "Sigmoid", "Softmax", "Softplus", "Square"})
 _KEEPS_SIGN = frozenset({"AvgPool", "ConcatV2", "MaxPool", "Pad", "Reshape", "Transpose"})
 
@@ -22,10 +23,10 @@ def absorb_pads(graph: Graph) -> int:
 
 def _absorb_one(graph: Graph) -> int:
     changed = 0
-    for node in graph.by_op(*_CONVOLUTIONS, "MaxPool"):
+    for node in graph.by_op("Conv2D", "MaxPool"):
         if node.attrs.get("data_format", b"NHWC") != b"NHWC":
             continue
-        while (found := _zeros_around(graph, node.inputs[0])) is not None:
+        while (found := zeros_around(graph, node.inputs[0])) is not None:
             source, amounts = found
             before = _explicit_paddings(node)
             if before is None or (node.op == "MaxPool" and not is_never_negative(graph, source)):
@@ -40,7 +41,7 @@ def _absorb_one(graph: Graph) -> int:
     return changed
 
 
-def _zeros_around(graph: Graph, ref: Ref) -> tuple[Ref, list[int]] | None:
+def zeros_around(graph: Graph, ref: Ref) -> tuple[Ref, list[int]] | None:
     """What a spatial padding with zeros pads, and [0, 0, top, bottom, left, right, 0, 0]."""
     pad = graph.nodes[ref.node]
     if pad.op not in ("Pad", "PadV2") or pad.controls:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
-from wherry.graph import Graph, Node, Ref
+from wherry.graph import DType, Graph, Node, Ref, TensorType
+from wherry.passes.canonicalise import add_reshape
 from wherry.passes.rewrite import Uses, become, bodies, small_const, static_shape
 
 _CONVOLUTIONS = ("Conv2D", "DepthwiseConv2dNative")
-# Ops between convolution and BatchToSpaceND that work on every element or channel alike.
 _RESHAPES = ("Reshape", "ExpandDims", "Squeeze")
 
 
@@ -54,12 +56,12 @@ def _fold(graph: Graph, uses: Uses, last: Node) -> bool:
                            (1,) * (2 - spatial) + result[1:-1])  # fmt: skip
     if after is None or crops[:, 0].any():
         return False
-    attrs = dict(convolution.attrs)
-    explicit = [0, 0, before[0], after[0], before[1], after[1], 0, 0]
-    attrs["padding"] = b"EXPLICIT" if any(explicit) else b"VALID"
-    attrs["explicit_paddings"] = explicit if any(explicit) else []
-    attrs["dilations"] = [1, *rates, 1]
-    _write(graph, last, convolution, source, shape, result, attrs)
+    attrs = {**convolution.attrs, "dilations": [1, *rates, 1], "explicit_paddings": []}
+    amounts = list(zip(before, after, strict=True))
+    same = [((k - 1) * d // 2, (k - 1) * d - (k - 1) * d // 2) for k, d in zip(weights[:2], rates, strict=True)]
+    attrs["padding"] = b"SAME" if amounts == same else b"VALID"
+    padding = amounts if attrs["padding"] == b"VALID" and any(before + after) else None
+    _write(graph, last, convolution, source, padding, attrs)
     return True
 
 
@@ -90,22 +92,29 @@ def _through_reshapes(graph: Graph, uses: Uses, ref: Ref) -> Node | None:
 
 
 def _write(
-    graph: Graph, last: Node, convolution: Node, source: Ref, shape: tuple[int, ...], result: tuple[int, ...],
-    attrs: dict[str, object],
+    graph: Graph, last: Node, convolution: Node, source: Ref, padding: list[tuple[int, int]] | None,
+    attrs: dict[str, Any],
 ) -> None:  # fmt: skip
-    from wherry.passes.canonicalise import add_reshape
-
-    dtype = last.types[0].dtype
-    if len(shape) == 4:
-        become(last, convolution.op, [source, convolution.inputs[1]], dict(attrs))
+    """Puts [Reshape to two spatial dimensions], [Pad], convolution, [Reshape back] in the place of `last`."""
+    dtype, result = last.types[0].dtype, static_shape(graph, Ref(last.name))
+    shape = static_shape(graph, source)
+    assert shape is not None and result is not None
+    if len(shape) == 3:
+        shape = (shape[0], 1, *shape[1:])
+        source = add_reshape(graph, f"{last.name}/wide", source, shape, dtype)
+    if padding is not None:
+        amounts = graph.add_const(f"{last.name}/paddings", np.array([(0, 0), *padding, (0, 0)], np.int32))
+        pad = Node(graph.unique_name(f"{last.name}/pad"), "Pad", [source, amounts],
+                   attrs={"T": dtype, "Tpaddings": DType.INT32})  # fmt: skip
+        sizes = [size + sum(p) for size, p in zip(shape[1:3], padding, strict=True)]
+        pad.types, pad.num_outputs = [TensorType(dtype, (shape[0], *sizes, shape[3]))], 1
+        source = Ref(graph.add(pad).name)
+    if len(result) == 4:
+        become(last, convolution.op, [source, convolution.inputs[1]], attrs)
         return
-    wide = add_reshape(graph, f"{last.name}/wide", source, (shape[0], 1, *shape[1:]), dtype)
-    added = Node(graph.unique_name(f"{last.name}/convolution"), convolution.op, [wide, convolution.inputs[1]],
-                 attrs=dict(attrs))  # fmt: skip
-    added.types = [type(last.types[0])(dtype, (result[0], 1, *result[1:]))]
-    added.num_outputs = 1
+    name = graph.unique_name(f"{last.name}/convolution")
+    added = Node(name, convolution.op, [source, convolution.inputs[1]], attrs=attrs)
+    added.types, added.num_outputs = [TensorType(dtype, (result[0], 1, *result[1:]))], 1
     graph.add(added)
     to = graph.add_const(f"{last.name}/shape", np.array(result, np.int32))
-    from wherry.graph import DType
-
-    become(last, "Reshape", [Ref(added.name), to], {"T": dtype, "Tshape": DType.INT32})
+    become(last, "Reshape", [Ref(name), to], {"T": dtype, "Tshape": DType.INT32})

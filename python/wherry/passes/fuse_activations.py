@@ -7,6 +7,9 @@ attributes of the op they come from, the bias as last input, and
 
     activation       bytes: "" or the op name of the activation
     leakyrelu_alpha  float, for LeakyRelu
+
+Zeros around the input of a depthwise convolution go into its composite as padding=EXPLICIT; a padded depthwise
+convolution without bias and activation becomes a composite for the runtime's plain DepthwiseConv2dNative.
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ import numpy as np
 from wherry.errors import PassError
 from wherry.graph import DType, Graph, Node, Ref
 from wherry.passes import linear
+from wherry.passes.absorb_pads import zeros_around
 from wherry.passes.composite import make_composite
 from wherry.passes.rewrite import Uses, become, bodies, rank_of
 
@@ -156,23 +160,55 @@ def _fuse_composite(graph: Graph, uses: Uses, node: Node) -> bool:
     if channels is None or node.attrs.get("T") != DType.FLOAT or node.controls or not node.types:
         return False
     epilogue = _epilogue(graph, uses, node, channels, MATMUL_ACTIVATIONS)
-    last = epilogue.last
-    if last is None or not last.types:
-        return False
-    nodes = [n for n in (node, epilogue.bias, epilogue.activation) if n is not None]
-    bias = _bias_of(graph, node, epilogue, channels)
-    if epilogue.bias is None:
-        added = Node(graph.unique_name(f"{node.name}/biased"), "BiasAdd", [Ref(node.name), bias],
-                     attrs={"T": DType.FLOAT, "data_format": b"NHWC"}, types=list(node.types), num_outputs=1)  # fmt: skip
-        nodes.insert(1, graph.add(added))
-        last.inputs = [Ref(added.name)]
-    activation = epilogue.activation
     attrs = {key: value for key, value in node.attrs.items() if not key.startswith("_")}
+    inputs, nodes = list(node.inputs), [node]
+    padded = _take_padding(graph, node, attrs)
+    if padded is not None:
+        inputs[0] = padded[-1].inputs[0]
+        nodes = [*padded, node]
+    last = epilogue.last or node
+    if last is node and padded is None:
+        return False
+    if last is node:
+        make_composite(graph, nodes, node.op, attrs, inputs, [Ref(node.name)])
+        return True
+    bias = _bias_of(graph, node, epilogue, channels)
+    nodes.append(epilogue.bias or _add_bias(graph, node, bias, last))
+    activation = epilogue.activation
     attrs["activation"] = activation.op.encode() if activation is not None else b""
-    if activation is not None and activation.op == "LeakyRelu":
-        attrs["leakyrelu_alpha"] = float(activation.attrs.get("alpha", 0.2))
-    make_composite(graph, nodes, COMPOSITES[node.op], attrs, [*node.inputs, bias], [Ref(last.name)])
+    if activation is not None:
+        nodes.append(activation)
+        if activation.op == "LeakyRelu":
+            attrs["leakyrelu_alpha"] = float(activation.attrs.get("alpha", 0.2))
+    make_composite(graph, nodes, COMPOSITES[node.op], attrs, [*inputs, bias], [Ref(last.name)])
     return True
+
+
+def _take_padding(graph: Graph, node: Node, attrs: dict[str, Any]) -> list[Node] | None:
+    """A copy of the Pad before a depthwise convolution, for its composite alone; `attrs` get the padding."""
+    found = None
+    if node.op == "DepthwiseConv2dNative" and attrs.get("padding") == b"VALID":
+        found = zeros_around(graph, node.inputs[0])
+    if found is None:
+        return None
+    source, amounts = found
+    if not graph.nodes[source.node].types:
+        return None
+    attrs["padding"], attrs["explicit_paddings"] = b"EXPLICIT", amounts
+    rows = graph.add_const(f"{node.name}/paddings", np.array(amounts, np.int32).reshape(4, 2))
+    pad = Node(graph.unique_name(f"{node.name}/pad"), "Pad", [source, rows],
+               attrs={"T": DType.FLOAT, "Tpaddings": DType.INT32})  # fmt: skip
+    pad.types, pad.num_outputs = list(graph.nodes[node.inputs[0].node].types), 1
+    node.inputs[0] = Ref(graph.add(pad).name)
+    return [graph.nodes[rows.node], pad]
+
+
+def _add_bias(graph: Graph, node: Node, bias: Ref, activation: Node) -> Node:
+    """A BiasAdd between a linear op and its activation."""
+    added = Node(graph.unique_name(f"{node.name}/biased"), "BiasAdd", [Ref(node.name), bias],
+                 attrs={"T": DType.FLOAT, "data_format": b"NHWC"}, types=list(node.types), num_outputs=1)  # fmt: skip
+    activation.inputs = [Ref(added.name)]
+    return graph.add(added)
 
 
 def _channels(graph: Graph, node: Node) -> int | None:

@@ -108,10 +108,6 @@ def _tile(graph: Graph, node: Node) -> _Result:
     return node.inputs[0] if multiples is not None and (multiples == 1).all() else None
 
 
-def _concat(graph: Graph, node: Node) -> _Result:
-    return node.inputs[0] if len(node.inputs) == 2 else None
-
-
 def _strided_slice(graph: Graph, node: Node) -> _Result:
     """A slice of everything, forwards."""
     strides = small_const(graph, node.inputs[3])
@@ -168,7 +164,6 @@ _RULES = {
     "AddV2": _add,
     "BroadcastTo": _unless_changed,
     "Cast": _cast,
-    "ConcatV2": _concat,
     "ExpandDims": _to_reshape,
     "MirrorPad": _pad,
     "Mul": _mul,
