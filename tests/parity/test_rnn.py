@@ -206,6 +206,24 @@ def test_gru_sequence_adds_both_biases_when_it_resets_before() -> None:
     assert_sums(split, run_kernel("GRUSequence_f32_wf32", joined, {"reset_after": 0}, wanted)[0], 1.0)
 
 
+def test_gru_takes_one_weight_quantized_and_the_other_not() -> None:
+    x, h0 = values(4, 2, 5), values(2, 6, seed=1)
+    b, rb = values(18, seed=2), values(18, seed=3)
+    wanted = [(np.float32, (4, 2, 6))]
+    coded = [small_weight((n, 18), "wi8", 8, seed=n) for n in (5, 6)]
+    plain = [ArrayValue(weight.numpy()) for weight in coded]
+
+    def run(key: str, w: Value, u: Value) -> np.ndarray:
+        inputs = [x, h0, pack_weight("MatMul", w), pack_weight("MatMul", u), b, rb]
+        return run_kernel(key, inputs, {}, wanted)[0]
+
+    expected = run("GRUSequence_f32_wf32", *plain)
+    assert_exact(run("GRUSequence_f32_wi8", plain[0], coded[1]), expected)
+    assert_exact(run("GRUSequence_f32_wi8", coded[0], plain[1]), expected)
+    with pytest.raises(RuntimeError, match="format"):
+        run("GRUSequence_f32_wmm", coded[0], plain[1])
+
+
 def test_refuses_what_does_not_fit() -> None:
     good = lstm_inputs((4, 2, 5, 6), "wf32", 0, None)
     wanted = [(np.float32, (4, 2, 6))] * 7

@@ -5,8 +5,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "kernels/panels.h"
 #include "math/activation.h"
-#include "runtime/tensor.h"
 
 namespace wherry::kernels {
 
@@ -16,6 +16,15 @@ inline bool GruHasShape(const Tensor& tensor, int64_t a, int64_t b) {
   return tensor.rank == 2 && tensor.dim(0) == a && tensor.dim(1) == b;
 }
 inline bool GruHasShape(const Tensor& tensor, int64_t a) { return tensor.rank == 1 && tensor.dim(0) == a; }
+
+// A GRU has two weights, and a small one may have stayed float32 when the other was quantized: kernels take each in
+// their own format or in float32.
+inline WeightFormat GruFormat(const Tensor& weight, WeightFormat format) {
+  return weight.quant.format == WeightFormat::kPlain ? WeightFormat::kPlain : format;
+}
+inline math::PanelMatrix GruPanels(const Tensor& weight, int64_t k, int64_t n, math::DequantizePanel dequantize) {
+  return PanelsOf(weight, k, n, weight.quant.format == WeightFormat::kPlain ? nullptr : dequantize);
+}
 
 // Bytes of so many floats, rounded up so that what follows begins on 64 bytes.
 inline size_t GruBytes(int64_t floats) { return (static_cast<size_t>(floats) * sizeof(float) + 63) / 64 * 64; }

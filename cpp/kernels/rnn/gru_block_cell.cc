@@ -6,7 +6,6 @@
 // b_ru, b_c. Outputs r, u, c, h [batch, units]; those that nobody wants take no memory.
 #include <cstring>
 
-#include "kernels/panels.h"
 #include "kernels/rnn/gru.h"
 #include "kernels/select.h"
 
@@ -42,8 +41,8 @@ Status PrepareGruCell(PrepareContext& context, WeightFormat format) {
       !GruHasShape(context.input(5), p.units)) {
     return context.Fail(Code::kCorrupt, "the state, the weights or the biases do not fit x");
   }
-  WHERRY_RETURN_IF_ERROR(CheckPanels(context, 2, format, depth, 2 * p.units));
-  WHERRY_RETURN_IF_ERROR(CheckPanels(context, 3, format, depth, p.units));
+  WHERRY_RETURN_IF_ERROR(CheckPanels(context, 2, GruFormat(context.input(2), format), depth, 2 * p.units));
+  WHERRY_RETURN_IF_ERROR(CheckPanels(context, 3, GruFormat(context.input(3), format), depth, p.units));
   for (int i = 0; i < 4; ++i) {
     WHERRY_RETURN_IF_ERROR(context.ExpectOutputType(i, DType::kF32));
     if (!GruHasShape(context.output(i), p.batch, p.units)) {
@@ -64,9 +63,10 @@ Status PrepareGruCell(PrepareContext& context, WeightFormat format) {
 void JoinedProduct(const RunContext& context, const GruCellParams& p, const float* state, const Tensor& w,
                    const Tensor& bias, int64_t columns, math::DequantizePanel dequantize, float* c) {
   std::byte* const scratch = context.scratch() + p.gemm_scratch;
-  math::PanelMatrix weights = PanelsOf(w, p.inputs + p.units, columns, dequantize);
+  math::PanelMatrix weights = GruPanels(w, p.inputs + p.units, columns, dequantize);
   const auto plan = [&](int64_t depth) {
-    return math::PlanGemm(p.batch, depth, 0, columns, dequantize != nullptr, context.isa(), context.num_threads());
+    return math::PlanGemm(p.batch, depth, 0, columns, weights.dequantize != nullptr, context.isa(),
+                          context.num_threads());
   };
   math::Epilogue epilogue;
   RunGemm(context, plan(p.inputs), math::RowSource::Matrix(context.input(0).as<const float>(), p.inputs), weights,

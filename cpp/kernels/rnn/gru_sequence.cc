@@ -9,7 +9,6 @@
 // [3 * units]. Output h [steps, batch, units]. With go_backwards the first step sees the last of x.
 #include <cstring>
 
-#include "kernels/panels.h"
 #include "kernels/rnn/gru.h"
 #include "kernels/select.h"
 
@@ -67,8 +66,8 @@ Status PrepareGruSequence(PrepareContext& context, WeightFormat format) {
       !GruHasShape(context.input(5), 3 * p.units)) {
     return context.Fail(Code::kCorrupt, "the state, the weights or the biases do not fit x");
   }
-  WHERRY_RETURN_IF_ERROR(CheckPanels(context, 2, format, p.inputs, 3 * p.units));
-  WHERRY_RETURN_IF_ERROR(CheckPanels(context, 3, format, p.units, 3 * p.units));
+  WHERRY_RETURN_IF_ERROR(CheckPanels(context, 2, GruFormat(context.input(2), format), p.inputs, 3 * p.units));
+  WHERRY_RETURN_IF_ERROR(CheckPanels(context, 3, GruFormat(context.input(3), format), p.units, 3 * p.units));
   const Tensor& out = context.output(0);
   if (out.rank != 3 || out.dim(0) != p.steps || out.dim(1) != p.batch || out.dim(2) != p.units) {
     return context.Fail(Code::kCorrupt, "output must be [steps, batch, units]");
@@ -139,8 +138,8 @@ Status RunGruSequence(RunContext& context, math::DequantizePanel dequantize) {
   const float* const x = context.input(0).as<const float>();
   float* const out = context.output(0).as<float>();
   std::memcpy(h, context.input(1).data, state_bytes);
-  const math::PanelMatrix w = PanelsOf(context.input(2), p.inputs, columns, dequantize);
-  const math::PanelMatrix u = PanelsOf(context.input(3), p.units, columns, dequantize);
+  const math::PanelMatrix w = GruPanels(context.input(2), p.inputs, columns, dequantize);
+  const math::PanelMatrix u = GruPanels(context.input(3), p.units, columns, dequantize);
   math::Epilogue with_bias;
   with_bias.bias = context.input(4).as<const float>();
 
@@ -148,7 +147,7 @@ Status RunGruSequence(RunContext& context, math::DequantizePanel dequantize) {
     const int64_t count = p.steps - t0 < p.chunk ? p.steps - t0 : p.chunk;
     const int64_t x_begin = p.go_backwards ? p.steps - t0 - count : t0;
     const math::GemmPlan plan =
-        PlanColumns(context, count * p.batch, p.inputs, 0, columns, dequantize != nullptr);
+        PlanColumns(context, count * p.batch, p.inputs, 0, columns, w.dequantize != nullptr);
     RunGemm(context, plan, math::RowSource::Matrix(x + x_begin * p.batch * p.inputs, p.inputs), w, with_bias, gates,
             columns, context.scratch() + layout.gemm);
     for (int64_t k = 0; k < count; ++k) {
