@@ -72,7 +72,9 @@ def test_empty(shape: tuple[int, ...], axes: list[int], key: str) -> None:
 
 @pytest.mark.parametrize("key", ["Max_f32", "Min_f32", "Sum_f32", "Mean_f32"])
 def test_nan_and_infinity(key: str) -> None:
-    x = np.array([[1, np.nan, 3], [np.nan, np.inf, -np.inf], [np.inf, 2, np.inf], [-np.inf, -np.inf, -np.inf]], np.float32)
+    x = np.array(
+        [[1, np.nan, 3], [np.nan, np.inf, -np.inf], [np.inf, 2, np.inf], [-np.inf, -np.inf, -np.inf]], np.float32
+    )
     for axis in (0, 1):
         check(key, x, np.array([axis], np.int32), False)
     check(key, x[2:], np.array([0, 1], np.int32), False)
@@ -104,7 +106,7 @@ def test_arg(shape: tuple[int, ...], out: type, key: str) -> None:
     import tensorflow as tf
 
     op, short = key.split("_")
-    x = np.round(operand(short, shape)).astype(TYPES[short])  # many ties
+    x: np.ndarray = np.round(operand(short, shape)).astype(TYPES[short])  # many ties
     for axis in range(-1, len(shape)):
         if shape[axis] == 0:
             continue
@@ -126,7 +128,13 @@ def test_arg_passes_over_nan(op: str) -> None:
 
 @pytest.mark.parametrize(
     ("axes", "out", "message"),
-    [([2], (3,), "axis 2"), ([-3], (3,), "axis -3"), ([0, 0], (4,), "twice"), ([0], (3,), "shape"), ([0], (1, 4), "shape")],
+    [
+        ([2], (3,), "axis 2"),
+        ([-3], (3,), "axis -3"),
+        ([0, 0], (4,), "twice"),
+        ([0], (3,), "shape"),
+        ([0], (1, 4), "shape"),
+    ],
 )
 def test_refuses(axes: list[int], out: tuple[int, ...], message: str) -> None:
     with pytest.raises(RuntimeError, match=message):

@@ -1,4 +1,4 @@
-// AddV2, Add and BiasAdd (channels last): x + y, elementwise with broadcasting; integers wrap.
+// AddV2 and Add: x + y, elementwise with broadcasting; integers wrap.
 #include "kernels/elementwise/binary.h"
 
 namespace wherry::kernels {
