@@ -90,7 +90,9 @@ wherry_status NoSuch(wherry_model* model, const char* what, int32_t index, int32
 extern "C" {
 
 wherry_status wherry_open_path(const char* path, const wherry_options* options, wherry_model** model) {
-  if (model == nullptr || path == nullptr) return WHERRY_INVALID_ARGUMENT;
+  if (model == nullptr) return WHERRY_INVALID_ARGUMENT;
+  *model = nullptr;
+  if (path == nullptr) return WHERRY_INVALID_ARGUMENT;
   if (NewModel(model) == nullptr) return WHERRY_OUT_OF_MEMORY;
   const int error = (*model)->executor.file().OpenPath(path);
   if (error != 0) {
@@ -109,7 +111,9 @@ wherry_status wherry_open_descriptor(int descriptor, uint64_t offset, uint64_t b
 }
 
 wherry_status wherry_open_memory(const void* data, size_t bytes, const wherry_options* options, wherry_model** model) {
-  if (model == nullptr || data == nullptr) return WHERRY_INVALID_ARGUMENT;
+  if (model == nullptr) return WHERRY_INVALID_ARGUMENT;
+  *model = nullptr;
+  if (data == nullptr) return WHERRY_INVALID_ARGUMENT;
   if (NewModel(model) == nullptr) return WHERRY_OUT_OF_MEMORY;
   if (reinterpret_cast<uintptr_t>(data) % 8 != 0) {
     return ToC((*model)->executor.errors().Fail(Code::kInvalidArgument, "the pack's memory must be aligned to 8 bytes"));
@@ -171,8 +175,8 @@ wherry_status wherry_output(wherry_model* model, int32_t index, const void** dat
   if (!model->ready) return NotReady(model);
   const int32_t count = model->executor.num_outputs();
   if (index < 0 || index >= count) return NoSuch(model, "output", index, count);
-  if (model->executor.stats().runs == 0) {
-    return ToC(model->executor.errors().Fail(Code::kWrongState, "there is no output before a run"));
+  if (!model->executor.has_outputs()) {
+    return ToC(model->executor.errors().Fail(Code::kWrongState, "there is no output before a run that ended well"));
   }
   const wherry::Tensor& tensor = model->executor.output(index);
   *data = tensor.data;

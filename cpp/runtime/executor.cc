@@ -7,6 +7,8 @@
 namespace wherry {
 namespace {
 
+constexpr size_t kMaxScratch = size_t{1} << (sizeof(size_t) > 4 ? 46 : 30);
+
 constexpr size_t RoundUp(size_t bytes, size_t to) { return (bytes + to - 1) / to * to; }
 
 format::Place PlaceOf(const format::TensorRecord& record) { return static_cast<format::Place>(record.place); }
@@ -116,6 +118,9 @@ Status Executor::PrepareStep(uint64_t i, Span<Attribute> attributes) {
       return context.Fail(Code::kCorrupt, "output %d has no place", static_cast<int>(k));
     }
   }
+  if (context.scratch_bytes() > kMaxScratch) {
+    return context.Fail(Code::kCorrupt, "needs %zu bytes of scratch memory", context.scratch_bytes());
+  }
   const size_t scratch = RoundUp(context.scratch_bytes(), 64);
   if (scratch > scratch_bytes_) scratch_bytes_ = scratch;
   return Status::Ok();
@@ -171,7 +176,7 @@ Status Executor::CheckBudget(uint64_t budget) {
   if (budget < memory_needed()) {
     return errors_.Fail(Code::kBudgetTooSmall,
                         "a memory budget of %" PRIu64 " bytes is too small: this pack needs %" PRIu64
-                        " with %d threads; raise the budget, or compile with more partitions",
+                        " with %d threads; raise the budget, use fewer threads or compile with more partitions",
                         budget, memory_needed(), threads_.size());
   }
   weights_.SetLimit(budget - fixed_bytes_);
@@ -193,11 +198,7 @@ Status Executor::SetInput(int i, const void* data, uint64_t bytes) {
     return errors_.Fail(Code::kInvalidArgument, "input '%.*s' is null or not aligned for its type",
                         static_cast<int>(name.size), name.data);
   }
-  for (size_t t = 0; t < tensors_.size(); ++t) {
-    if (PlaceOf(pack_.tensors[t]) == format::Place::kExternal && pack_.tensors[t].owner == static_cast<uint32_t>(i)) {
-      tensors_[t].data = const_cast<void*>(data);
-    }
-  }
+  Lend(i, data);
   return Status::Ok();
 }
 
@@ -242,6 +243,23 @@ Status Executor::RunPartition(int index) {
 }
 
 Status Executor::Run() {
+  cancelled_.store(false, std::memory_order_relaxed);
+  has_outputs_ = false;
+  const Status status = RunAll();
+  for (int i = 0; i < num_inputs(); ++i) Lend(i, nullptr);  // they were lent for this run only
+  has_outputs_ = status.ok();
+  return status;
+}
+
+void Executor::Lend(int i, const void* data) {
+  for (size_t t = 0; t < tensors_.size(); ++t) {
+    if (PlaceOf(pack_.tensors[t]) == format::Place::kExternal && pack_.tensors[t].owner == static_cast<uint32_t>(i)) {
+      tensors_[t].data = const_cast<void*>(data);
+    }
+  }
+}
+
+Status Executor::RunAll() {
   const double start = platform::Now();
   stats_.io_seconds = 0;
   for (int i = 0; i < num_inputs(); ++i) {
@@ -255,13 +273,11 @@ Status Executor::Run() {
     const Status status = RunPartition(p);
     if (!status.ok()) {
       weights_.Release(p);
-      cancelled_.store(false, std::memory_order_relaxed);
       return status;
     }
     if (progress_ != nullptr && progress_(progress_user_, p + 1, partitions) != 0) Cancel();
   }
-  const bool cancelled = cancelled_.exchange(false, std::memory_order_relaxed);
-  if (cancelled) return errors_.Fail(Code::kCancelled, "the run was cancelled");
+  if (cancelled_.load(std::memory_order_relaxed)) return errors_.Fail(Code::kCancelled, "the run was cancelled");
   stats_.inference_seconds = platform::Now() - start;
   ++stats_.runs;
   return Status::Ok();

@@ -58,6 +58,8 @@ class Executor {
   void SetProgress(Progress progress, void* user);
   // Runs the whole pack. Outputs are valid until the next Run().
   Status Run();
+  bool has_outputs() const { return has_outputs_; }  // the last run ended well
+  // Concerns the run in progress only.
   void Cancel() { cancelled_.store(true, std::memory_order_relaxed); }
 
  private:
@@ -73,7 +75,9 @@ class Executor {
   Status BuildSteps();
   Status PrepareStep(uint64_t i, Span<Attribute> attributes);
   Status CheckBudget(uint64_t budget);
+  Status RunAll();
   Status RunPartition(int partition);
+  void Lend(int input, const void* data);
   void BindPlaces(int partition);
   StepBinder BinderOf(uint64_t i);
 
@@ -95,6 +99,7 @@ class Executor {
   uint64_t fixed_bytes_ = 0;      // all but streamed weights
   Progress progress_ = nullptr;
   void* progress_user_ = nullptr;
+  bool has_outputs_ = false;
   std::atomic<bool> cancelled_{false};
 };
 

@@ -14,6 +14,7 @@ namespace {
 
 constexpr uint64_t kMaxRank = 16;
 constexpr uint64_t kMaxBytes = uint64_t{1} << 48;
+constexpr uint64_t kMaxPairs = uint64_t{1} << 20;  // of tensors of one step
 
 Status Corrupt(ErrorSink& errors, const char* what) {
   return errors.Fail(Code::kCorrupt, "the pack is damaged: %s; compile it again or copy it again", what);
@@ -132,16 +133,22 @@ Status Pack::CheckTensor(uint64_t i, ErrorSink& errors) const {
       tensor.layout > static_cast<uint8_t>(Layout::kPanels)) {
     return Corrupt(errors, "a tensor has no valid type");
   }
-  uint64_t elements = 1;
+  uint64_t elements = 1, bound = element;
   for (uint64_t d = 0; d < tensor.rank; ++d) {
     const int64_t dim = ints[tensor.dims + d];
-    if (dim < 0 || (dim > 0 && elements > kMaxBytes / static_cast<uint64_t>(dim))) {
+    // Empty dimensions count as one here, so that no product of some of the dimensions overflows either.
+    if (dim < 0 || (dim > 0 && bound > kMaxBytes / static_cast<uint64_t>(dim))) {
       return Corrupt(errors, "a tensor's shape is impossible");
     }
+    bound *= dim > 0 ? static_cast<uint64_t>(dim) : 1;
     elements *= static_cast<uint64_t>(dim);
   }
+  const auto place = static_cast<format::Place>(tensor.place);
+  if (place != format::Place::kSegment && static_cast<Layout>(tensor.layout) != Layout::kRowMajor) {
+    return Corrupt(errors, "a tensor that is no weight lies in panels");
+  }
   uint64_t limit = 0;
-  switch (static_cast<format::Place>(tensor.place)) {
+  switch (place) {
     case format::Place::kNowhere: return Status::Ok();
     case format::Place::kSegment:
       if (tensor.owner >= segments.size()) return Corrupt(errors, "a tensor's segment is missing");
@@ -185,6 +192,31 @@ Status Pack::CheckStep(uint64_t i, ErrorSink& errors) const {
       return Corrupt(errors, "a step writes outside the arena");
     }
   }
+  return CheckOverlap(step, errors);
+}
+
+// An output takes over an input's place as a whole, or stays clear of it: a kernel may rely on what it has checked.
+Status Pack::CheckOverlap(const format::StepRecord& step, ErrorSink& errors) const {
+  if (uint64_t{step.num_inputs} * step.num_outputs > kMaxPairs || uint64_t{step.num_outputs} * step.num_outputs > kMaxPairs) {
+    return Corrupt(errors, "a step has too many tensors");
+  }
+  const auto clash = [](const format::TensorRecord& a, const format::TensorRecord& b) {
+    return static_cast<format::Place>(a.place) == format::Place::kArena &&
+           static_cast<format::Place>(b.place) == format::Place::kArena && a.bytes > 0 && b.bytes > 0 &&
+           a.offset < b.offset + b.bytes &&
+           b.offset < a.offset + a.bytes;
+  };
+  for (uint64_t k = 0; k < step.num_outputs; ++k) {
+    const format::TensorRecord& output = tensors[indexes[step.outputs + k]];
+    for (uint64_t j = 0; j < k; ++j) {
+      if (clash(output, tensors[indexes[step.outputs + j]])) return Corrupt(errors, "two outputs of a step overlap");
+    }
+    for (uint64_t j = 0; j < step.num_inputs; ++j) {
+      const format::TensorRecord& input = tensors[indexes[step.inputs + j]];
+      const bool same = input.offset == output.offset && input.bytes == output.bytes && input.dtype == output.dtype;
+      if (!same && clash(output, input)) return Corrupt(errors, "an output of a step overlaps an input");
+    }
+  }
   return Status::Ok();
 }
 
@@ -198,7 +230,11 @@ Status Pack::CheckPartitions(ErrorSink& errors) const {
     }
     next += partition.num_steps;
     for (uint64_t k = 0; k < partition.num_segments; ++k) {
-      if (indexes[partition.segments + k] >= segments.size()) return Corrupt(errors, "a partition's segment is missing");
+      const uint32_t segment = indexes[partition.segments + k];
+      if (segment >= segments.size()) return Corrupt(errors, "a partition's segment is missing");
+      if ((segments[segment].flags & format::kSegmentResident) != 0) {
+        return Corrupt(errors, "a partition gives back a segment that stays");
+      }
     }
     for (uint64_t s = partition.first_step; s < next; ++s) {
       for (uint64_t k = 0; k < steps[s].num_inputs; ++k) {
@@ -247,8 +283,9 @@ Status Pack::Check(uint64_t file_bytes, ErrorSink& errors) const {
   for (uint64_t i = 0; i < tensors.size(); ++i) {
     const format::TensorRecord& tensor = tensors[i];
     if (static_cast<format::Place>(tensor.place) == format::Place::kExternal &&
-        tensor.bytes != tensors[inputs[tensor.owner].tensor].bytes) {
-      return Corrupt(errors, "a view of an input has another size than the input");
+        (tensor.bytes != tensors[inputs[tensor.owner].tensor].bytes ||
+         tensor.dtype != tensors[inputs[tensor.owner].tensor].dtype)) {
+      return Corrupt(errors, "a view of an input has another size or type than the input");
     }
   }
   for (uint64_t i = 0; i < outputs.size(); ++i) {

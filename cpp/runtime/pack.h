@@ -58,6 +58,7 @@ class Pack {
   Status CheckTensor(uint64_t i, ErrorSink& errors) const;
   Status CheckQuant(const format::TensorRecord& tensor, ErrorSink& errors) const;
   Status CheckStep(uint64_t i, ErrorSink& errors) const;
+  Status CheckOverlap(const format::StepRecord& step, ErrorSink& errors) const;
   Status CheckPartitions(ErrorSink& errors) const;
   bool InStrings(format::StringRecord record) const {
     return record.offset <= strings.size() && record.size <= strings.size() - record.offset;

@@ -6,6 +6,7 @@ Status ThreadPool::Start(int threads, ErrorSink& errors) {
   Stop();
   if (threads > kMaxThreads) threads = kMaxThreads;
   stop_ = false;
+  generation_ = 0;  // new workers have seen no loop
   for (int i = 0; i + 1 < threads; ++i) {
     Worker& worker = workers_[i];
     worker.pool = this;

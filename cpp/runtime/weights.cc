@@ -44,6 +44,7 @@ Status Weights::Map(uint32_t i, ErrorSink& errors) {
   mapped_bytes_ += segment.bytes;
   if (!checked_[i]) {
     if (Hash64(mappings_[i].data, bytes) != segment.hash) {
+      Unmap(i);  // the next run must find it again, not take it for checked
       return errors.Fail(Code::kCorrupt,
                          "the pack is damaged: segment %u does not match its checksum; compile it again or copy it again", i);
     }

@@ -1,11 +1,13 @@
-// wherry._native.Executor: a pack opened through the C++ runtime. Errors become wherry._native.RuntimeError(code, text),
+// wherry._native.Executor: a pack opened through the C++ runtime. Errors become wherry._native.NativeError(code, text),
 // which python/wherry/runtime/executor.py turns into the exceptions of the public API.
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <exception>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "bindings/python/bindings.h"
@@ -43,7 +45,7 @@ class PyExecutor {
       }
       status = wherry_open_memory(data, static_cast<size_t>(size), &options, &model);
     } else {
-      const std::string path = source.cast<std::string>();
+      const std::string path = PathOf(source);
       const py::gil_scoped_release release;
       status = wherry_open_path(path.c_str(), &options, &model);
     }
@@ -56,6 +58,7 @@ class PyExecutor {
 
   // `arrays` are C-contiguous, of the inputs' types and shapes; executor.py has seen to that.
   py::list Run(const std::vector<py::array>& arrays) {
+    const InUse in_use(*this);
     for (size_t i = 0; i < arrays.size(); ++i) {
       Check(wherry_set_input(model(), static_cast<int32_t>(i), arrays[i].data(), static_cast<size_t>(arrays[i].nbytes())));
     }
@@ -64,6 +67,7 @@ class PyExecutor {
       const py::gil_scoped_release release;
       status = wherry_run(model());
     }
+    if (callback_error_) std::rethrow_exception(std::exchange(callback_error_, nullptr));
     Check(status);
     py::list results;
     for (int32_t i = 0; i < wherry_output_count(model()); ++i) {
@@ -76,6 +80,7 @@ class PyExecutor {
   }
 
   void SetProgress(const py::object& callback) {
+    CheckIdle();
     progress_ = callback;
     const bool on = !callback.is_none();
     Check(wherry_set_progress(model(), on ? &Progress : nullptr, this));
@@ -96,11 +101,30 @@ class PyExecutor {
     return result;
   }
 
-  void Close() { model_.reset(); }
+  void Close() {
+    CheckIdle();
+    model_.reset();
+    held_ = py::none();
+    copy_ = {};
+  }
 
  private:
   struct Closer {
     void operator()(wherry_model* model) const { wherry_close(model); }
+  };
+  // While the interpreter lock is released in a run, other threads may ask for anything. Guarded by that lock.
+  class InUse {
+   public:
+    explicit InUse(PyExecutor& executor) : executor_(executor) {
+      executor.CheckIdle();
+      executor.running_ = true;
+    }
+    ~InUse() { executor_.running_ = false; }
+    InUse(const InUse&) = delete;
+    InUse& operator=(const InUse&) = delete;
+
+   private:
+    PyExecutor& executor_;
   };
   struct alignas(64) Line {
     char bytes[64];
@@ -109,6 +133,19 @@ class PyExecutor {
   wherry_model* model() const {
     if (!model_) throw NativeError{WHERRY_WRONG_STATE, "the executor is closed"};
     return model_.get();
+  }
+
+  void CheckIdle() const {
+    if (running_) {
+      throw NativeError{WHERRY_WRONG_STATE, "the executor is running: wait for it, or open another one for this thread"};
+    }
+  }
+
+  // A path as the system takes it, whatever bytes it has. Raises ValueError for one with a NUL inside.
+  static std::string PathOf(const py::object& source) {
+    PyObject* bytes = nullptr;
+    if (PyUnicode_FSConverter(source.ptr(), &bytes) == 0) throw py::error_already_set();
+    return py::reinterpret_steal<py::bytes>(bytes);
   }
 
   void Check(wherry_status status) const {
@@ -130,16 +167,21 @@ class PyExecutor {
     PyExecutor& self = *static_cast<PyExecutor*>(user);
     const py::gil_scoped_acquire acquire;
     try {
-      const py::object answer = self.progress_(done, partitions);
-      return !answer.is_none() && answer.cast<bool>() ? 1 : 0;
-    } catch (py::error_already_set& error) {
-      error.discard_as_unraisable("wherry progress callback");
+      const py::object callback = self.progress_;
+      const py::object answer = callback(done, partitions);
+      const int cancel = PyObject_IsTrue(answer.ptr());
+      if (cancel < 0) throw py::error_already_set();
+      return cancel;
+    } catch (...) {
+      self.callback_error_ = std::current_exception();  // run() raises it
       return 1;
     }
   }
 
   py::object held_;
   py::object progress_;
+  std::exception_ptr callback_error_;
+  bool running_ = false;
   std::vector<Line> copy_;
   std::unique_ptr<wherry_model, Closer> model_;
 };
