@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import functools
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from wherry.errors import MissingKernelError
+from wherry.graph.types import DType
+from wherry.ops.suffixes import RUNTIME_TYPES, width_suffix
 from wherry.resources import source_dir
 
 _LINE = re.compile(r'^WHERRY_KERNEL\((\w+),\s*"([^"]*)",\s*"([^"]*)",\s*"([^"]*)"\)\s*$')
+
+
+_CONSTRAINT = re.compile(r"(\w+)=([\w|]+)")
 
 
 @dataclass(frozen=True)
@@ -32,18 +40,35 @@ class Kernel:
         """What follows the runtime op's name in the key: f32_wi8."""
         return self.key.split("_", 1)[1] if "_" in self.key else ""
 
+    def accepts(self, attrs: Mapping[str, Any]) -> bool:
+        """Whether a node's type attributes (T, SrcT, ...) meet the constraints. Others than types are not looked at."""
+        for name, wanted in _CONSTRAINT.findall(self.types):
+            dtype = attrs.get(name)
+            if not isinstance(dtype, DType):
+                continue
+            if dtype not in RUNTIME_TYPES or not {dtype.short, width_suffix(dtype)} & set(wanted.split("|")):
+                return False
+        return True
+
 
 @dataclass(frozen=True)
 class Catalog:
     kernels: dict[str, Kernel]
     by_op: dict[str, tuple[Kernel, ...]]
 
-    def find(self, op: str, suffix: str) -> Kernel | None:
-        """The kernel that serves `op` for the types in `suffix`, or None."""
-        for kernel in self.by_op.get(op, ()):
-            if kernel.suffix == suffix:
-                return kernel
-        return None
+    def by_key(self, key: str) -> Kernel:
+        """Raises MissingKernelError when there is none."""
+        if key not in self.kernels:
+            raise MissingKernelError(f"the runtime has no kernel {key}; install the package again")
+        return self.kernels[key]
+
+    def find(self, op: str, suffix: str, attrs: Mapping[str, Any] | None = None) -> Kernel | None:
+        """The kernel that serves `op` for the types in `suffix` and the type attributes, or None.
+
+        One that is called like the op goes before one that merely serves it too.
+        """
+        found = [k for k in self.by_op.get(op, ()) if k.suffix == suffix and k.accepts(attrs or {})]
+        return min(found, key=lambda kernel: kernel.key != f"{op}_{suffix}", default=None)
 
 
 def read_catalog(kernels_dir: Path) -> Catalog:

@@ -95,6 +95,8 @@ def runtime_attrs(op: str, attrs: Mapping[str, Any]) -> dict[str, Any]:
         kept = {k[len(prefix):]: v for k, v in attrs.items() if k.startswith(prefix) and k != "_wherry_kernel"}
     else:
         kept = {k: v for k, v in attrs.items() if not k.startswith("_") and k not in _COMPILER_ATTRS}
+        if kept.get("data_format") in (b"NHWC", b"NDHWC"):
+            del kept["data_format"]  # what kernels take for granted
     if "fused_ops" in attrs:
         kept.pop("fused_ops", None)
         names = [name.decode() for name in attrs["fused_ops"]]
@@ -106,7 +108,7 @@ def runtime_attrs(op: str, attrs: Mapping[str, Any]) -> dict[str, Any]:
 
 _COMPILER_ATTRS = frozenset({
     "T", "Tidx", "Tindices", "Tparams", "Taxis", "Tperm", "Tpaddings", "Tshape", "Tmultiples", "Index", "use_cudnn_on_gpu",
-    "data_format", "num_args", "num_host_args", "host_args", "TArgs", "Targs", "Tin", "Tout", "f", "config", "config_proto",
+    "num_args", "num_host_args", "host_args", "TArgs", "Targs", "Tin", "Tout", "f", "config", "config_proto",
     "executor_type", "U", "Tdim", "TI", "Tlen", "Tmax", "N", "shape", "dtype", "grad_a", "grad_b", "index_type",
     "Treduction_indices", "_output_shapes",
 })

@@ -6,6 +6,12 @@ from collections.abc import Iterator, Sequence
 
 from wherry.graph import DType
 
+# What a tensor of the C++ runtime may hold (DType in cpp/runtime/tensor.h).
+RUNTIME_TYPES = frozenset({
+    DType.FLOAT, DType.DOUBLE, DType.INT32, DType.UINT8, DType.INT16, DType.INT8, DType.INT64, DType.BOOL, DType.UINT16,
+    DType.HALF, DType.UINT32, DType.UINT64,
+})
+
 
 def width_suffix(dtype: DType) -> str:
     """x8, x16, x32 or x64: how kernels that only move elements are keyed."""
@@ -24,6 +30,6 @@ def candidates(inputs: Sequence[DType], outputs: Sequence[DType]) -> Iterator[st
         yield dtype.short
     if first_out is not None:
         yield first_out.short
-    for moved in (first_out, first_in, *inputs[1:]):
-        if moved is not None and moved not in (DType.STRING, DType.RESOURCE, DType.VARIANT):
+    for moved in (*outputs[:1], *inputs):
+        if moved in RUNTIME_TYPES:
             yield width_suffix(moved)

@@ -11,7 +11,7 @@ from wherry.graph import ArrayValue, DType, Graph, Node, QuantizedValue, Ref, Te
 from wherry.graph.graph import ShapeAttr
 from wherry.ops.catalog import Catalog, Kernel, catalog
 from wherry.ops.rules import ALIASES, OpRule, WeightUse, composite_op, rule_for, runtime_attrs
-from wherry.ops.suffixes import candidates, width_suffix
+from wherry.ops.suffixes import RUNTIME_TYPES, candidates, width_suffix
 from wherry.plan.program import Program, ProgramTensor, Step, Storage, Weight
 from wherry.plan.weight_size import stored_bytes
 
@@ -32,7 +32,8 @@ class _Lowering:
 
     def run(self) -> Program:
         graph = self.graph
-        order = [n for n in graph.topological() if n.name in graph.reachable()] if graph.nodes else []
+        needed = graph.reachable()
+        order = [node for node in graph.topological() if node.name in needed]
         for node in order:
             for ref in node.inputs:
                 self.uses[ref] = self.uses.get(ref, 0) + 1
@@ -41,7 +42,12 @@ class _Lowering:
         for number, (name, node_name) in enumerate(graph.inputs.items()):
             node = graph.nodes[node_name]
             kind = self._static(node, 0)
-            storage = Storage(kind.nbytes, external=number)
+            if kind.dtype not in RUNTIME_TYPES:
+                self.missing.append(
+                    f"{graph.name}: node {node_name!r} ({node.op}): the runtime has no tensors of type {kind.dtype.short}, "
+                    f"which the input {name!r} is; export the model from where its inputs are numbers"
+                )
+            storage = Storage(_nbytes(kind), external=number)
             tensor = ProgramTensor(str(Ref(node_name)), kind.dtype, _dims(kind), storage)
             self.tensors[Ref(node_name)] = self.program.inputs[name] = tensor
         for node in order:
@@ -88,11 +94,15 @@ class _Lowering:
             shape = _dims(kind) if kind.is_static else ()
             return ProgramTensor(str(ref), kind.dtype, shape)
         kind = self._static(node, index)
-        return ProgramTensor(str(ref), kind.dtype, _dims(kind), Storage(kind.nbytes))
+        return ProgramTensor(str(ref), kind.dtype, _dims(kind), Storage(_nbytes(kind)))
 
     def _alias(self, node: Node) -> None:
         kind = self._static(node, 0)
         source = node.inputs[0]
+        if kind.dtype not in RUNTIME_TYPES:
+            self._no_kernel(node, node.op, [self.graph.type_of(ref).dtype for ref in node.inputs], [kind.dtype], "")
+            self.tensors[Ref(node.name)] = ProgramTensor(str(Ref(node.name)), kind.dtype, _dims(kind), Storage(0))
+            return
         value = self.graph.const_value(source)
         if value is not None:
             # A view of a constant: the constant again under the other shape.
@@ -129,8 +139,7 @@ class _Lowering:
 
     def _dequantized(self, ref: Ref, value: QuantizedValue) -> ProgramTensor:
         """A quantized constant that a kernel wants in float32: a step of its own turns it back."""
-        kernel = self.kernels.find("Dequantize", f"f32_{weight_suffix(value)}")
-        assert kernel is not None, "the runtime has a Dequantize kernel for every weight format"
+        kernel = self.kernels.by_key(f"Dequantize_f32_{weight_suffix(value)}")
         source = self._constant(str(ref), value, WeightUse.ROWS)
         kind = value.type
         result = ProgramTensor(f"{ref}/dequantized", DType.FLOAT, _dims(kind), Storage(kind.nbytes))
@@ -155,34 +164,43 @@ class _Lowering:
             uses[position] = use
         kernel = None
         if formats:
-            kernel = self.kernels.find(op, f"{in_types[min(rule.weights)].short}_{formats}")
-        if kernel is None and (not rule.weights or rule.optional_weights):
+            kernel = self.kernels.find(op, f"{in_types[min(rule.weights)].short}_{formats}", node.attrs)
+        known = RUNTIME_TYPES.issuperset(in_types) and RUNTIME_TYPES.issuperset(out_types)
+        if kernel is None and known and (not rule.weights or rule.optional_weights):
             if formats in ("", "wf32"):
                 uses = dict.fromkeys(uses, WeightUse.PLAIN)
             for suffix in candidates(in_types, out_types):
-                kernel = self.kernels.find(op, suffix)
+                kernel = self.kernels.find(op, suffix, node.attrs)
                 if kernel is not None:
                     break
         if kernel is None:
-            types = ", ".join(t.short for t in in_types)
-            results = ", ".join(t.short for t in out_types)
-            weights = f" with {formats} weights" if formats else ""
-            self.missing.append(
-                f"{self.graph.name}: node {node.name!r}: the runtime has no kernel for {op}({types}) -> ({results})"
-                f"{weights}; add one under cpp/kernels, or cut the model before it with --outputs"
-            )
+            self._no_kernel(node, op, in_types, out_types, formats)
             return None, []
         return kernel, [self._input(ref, uses[i]) for i, ref in enumerate(node.inputs)]
+
+    def _no_kernel(self, node: Node, op: str, inputs: list[DType], outputs: list[DType], formats: str) -> None:
+        types = ", ".join(t.short for t in inputs)
+        results = ", ".join(t.short for t in outputs)
+        weights = f" with {formats} weights" if formats else ""
+        self.missing.append(
+            f"{self.graph.name}: node {node.name!r}: the runtime has no kernel for {op}({types}) -> ({results})"
+            f"{weights}; add one under cpp/kernels, or cut the model before it with --outputs"
+        )
 
     def _output(self, name: str, ref: Ref) -> ProgramTensor:
         """An output lives in the arena; one that is an input or a constant is copied there."""
         value = self.graph.const_value(ref)
-        tensor = self.tensors[ref] if value is None else self._input(ref, WeightUse.PLAIN)
+        if value is not None and value.type.dtype not in RUNTIME_TYPES:
+            tensor = ProgramTensor(str(ref), value.type.dtype, _dims(value.type))
+        else:
+            tensor = self.tensors[ref] if value is None else self._input(ref, WeightUse.PLAIN)
         if tensor.storage is not None and tensor.storage.external is None:
             return tensor
         nbytes = TensorType(tensor.dtype, tensor.shape).nbytes
-        kernel = self.kernels.find("Copy", width_suffix(tensor.dtype))
-        assert kernel is not None, "the runtime has a Copy kernel for every width"
+        if tensor.dtype not in RUNTIME_TYPES:
+            self._no_kernel(self.graph.nodes[ref.node], "Copy", [tensor.dtype], [tensor.dtype], "")
+            return tensor
+        kernel = self.kernels.by_key(f"Copy_{width_suffix(tensor.dtype)}")
         copy = ProgramTensor(f"{name}/copy", tensor.dtype, tensor.shape, Storage(nbytes))
         self.program.steps.append(Step(copy.name, "Copy", kernel.key, [tensor], [copy], {}))
         return copy
@@ -193,6 +211,10 @@ def weight_suffix(value: Value) -> str:
     if isinstance(value, QuantizedValue):
         return {"int8": "wi8", "minmax": "wmm", "float16": "wf16"}[value.format]
     return "wf32"
+
+
+def _nbytes(kind: TensorType) -> int:
+    return kind.nbytes if kind.dtype in RUNTIME_TYPES else 0
 
 
 def _dims(kind: TensorType) -> tuple[int, ...]:
