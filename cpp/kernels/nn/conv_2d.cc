@@ -69,10 +69,10 @@ math::Patches PatchesOf(const Tensor& image, const Window& window, int64_t group
 
 // A filter of one pixel that visits every pixel: the image itself is the matrix of patches.
 bool IsPointwise(const Window& window) {
-  for (const WindowAxis& axis : {window.h, window.w}) {
-    if (axis.filter != 1 || axis.stride != 1 || axis.before != 0 || axis.after != 0) return false;
-  }
-  return true;
+  const auto steps_once = [](const WindowAxis& axis) {
+    return axis.filter == 1 && axis.stride == 1 && axis.before == 0 && axis.after == 0;
+  };
+  return steps_once(window.h) && steps_once(window.w);
 }
 
 Status RunConv(RunContext& context, math::DequantizePanel dequantize) {
