@@ -1,4 +1,5 @@
-// Cumsum: running sums along a constant axis; attributes exclusive (without the element itself) and reverse. Integers wrap.
+// Cumsum: running sums along a constant axis; attributes exclusive (without the element itself) and reverse.
+// Integers wrap.
 #include <type_traits>
 
 #include "kernels/select.h"

@@ -1,5 +1,5 @@
-// Dequantize: a quantized weight as a float32 tensor, for ops that have no kernel of their own for quantized weights. Not
-// TensorFlow's op of this name.
+// Dequantize: a quantized weight as a float32 tensor, for ops that have no kernel of their own for quantized weights.
+// Not TensorFlow's op of this name.
 #include "kernels/array/coded.h"
 #include "kernels/select.h"
 

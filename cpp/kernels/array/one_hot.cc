@@ -1,5 +1,5 @@
-// OneHot: a new axis (attribute axis, -1 for the last) that is on at the index and off elsewhere; an index outside of it
-// is off everywhere.
+// OneHot: a new axis (attribute axis, -1 for the last) that is on at the index and off elsewhere; an index outside of
+// it is off everywhere.
 #include "kernels/array/copy.h"
 #include "kernels/array/index.h"
 
