@@ -3,7 +3,7 @@
 Shapes that inference knows become constants first (Shape, Size, Rank), then the whole frontier of constant nodes is
 evaluated in one session, and shapes are inferred again, until nothing changes. Large constants are not evaluated but
 turned into values computed on demand, for the few ops that rearrange weights; and nothing is folded that would make
-the model much larger than the ops that compute it.
+the model much larger than the ops that compute it. A graph where tensors may be dead is left alone.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from wherry.graph import ArrayValue, DType, Graph, Node, Ref, Value
 from wherry.graph.convert import to_graphdef_and_feeds
 from wherry.passes import lazy_values
 from wherry.passes.composite import KERNEL_ATTR
+from wherry.passes.fold_branches import has_dead_tensors
 from wherry.passes.infer_shapes import infer_shapes
 from wherry.passes.rewrite import CONTROL_FLOW, bodies, called_functions, static_shape
 from wherry.passes.strip import add_identity
@@ -31,6 +32,8 @@ def fold_constants(graph: Graph) -> int:
     while True:
         changed = 0
         for body in bodies(graph):
+            if has_dead_tensors(body):
+                continue
             changed += _fold_shapes(body)
             changed += _fold_large(body)
             changed += _evaluate(body)

@@ -122,7 +122,7 @@ def _fuse_conv(graph: Graph, uses: Uses, node: Node) -> bool:
     epilogue = _epilogue(graph, uses, node, channels, CONVOLUTION_ACTIVATIONS)
     if epilogue.last is None:
         return False
-    attrs = {
+    attrs: dict[str, Any] = {
         key: node.attrs[key]
         for key in ("T", "strides", "padding", "explicit_paddings", "data_format", "dilations", "use_cudnn_on_gpu")
         if key in node.attrs
@@ -139,7 +139,7 @@ def _fuse_matmul(graph: Graph, uses: Uses, node: Node) -> bool:
     epilogue = _epilogue(graph, uses, node, channels, MATMUL_ACTIVATIONS)
     if epilogue.last is None or node.attrs.get("transpose_a"):
         return False
-    attrs = {key: node.attrs[key] for key in ("T", "transpose_a", "transpose_b") if key in node.attrs}
+    attrs: dict[str, Any] = {key: node.attrs[key] for key in ("T", "transpose_a", "transpose_b") if key in node.attrs}
     inputs = [*node.inputs, _bias_of(graph, node, epilogue, channels)]
     become(epilogue.last, "_FusedMatMul", inputs, {**attrs, **_fused(epilogue)})
     return True

@@ -12,12 +12,14 @@ from wherry.passes.absorb_pads import absorb_pads
 from wherry.passes.canonicalise import canonicalise
 from wherry.passes.dilations import fold_dilations
 from wherry.passes.fold_batch_norms import fold_batch_norms
+from wherry.passes.fold_branches import fold_branches
 from wherry.passes.fold_constants import fold_constants
 from wherry.passes.fuse_activations import fuse_composites, fuse_conv, fuse_matmul
 from wherry.passes.infer_shapes import infer_shapes
 from wherry.passes.merge_duplicates import merge_duplicates
 from wherry.passes.recurrent import fuse_recurrent
 from wherry.passes.simplify import simplify
+from wherry.passes.sink_reshapes import sink_reshapes
 from wherry.passes.strip import strip
 
 
@@ -31,12 +33,14 @@ class Pass(NamedTuple):
 
 PASSES: tuple[Pass, ...] = (
     Pass("strip", strip, "drop what the outputs do not need and what only training needs"),
+    Pass("fold_branches", fold_branches, "the taken branch where a condition is constant"),
     Pass("infer_shapes", infer_shapes, "fill in the type of every tensor"),
     Pass("fold_constants", fold_constants, "compute what depends on constants alone"),
     Pass("fuse_recurrent", fuse_recurrent, "loops of LSTM and GRU layers as block ops"),
     Pass("canonicalise", canonicalise, "one spelling for every op"),
-    Pass("simplify", simplify, "drop ops that change nothing"),
     Pass("fold_dilations", fold_dilations, "dilated convolutions as one op"),
+    Pass("sink_reshapes", sink_reshapes, "reshapes behind the bias and activation of a linear op"),
+    Pass("simplify", simplify, "drop ops that change nothing"),
     Pass("refold_constants", fold_constants, "compute what the rewrites made constant"),
     Pass("fold_batch_norms", fold_batch_norms, "batch norms and biases into weights"),
     Pass("absorb_pads", absorb_pads, "padding into convolutions and max pools"),

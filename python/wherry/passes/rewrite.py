@@ -7,6 +7,7 @@ consumers need no change.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -24,7 +25,7 @@ class Uses:
     def __init__(self, graph: Graph) -> None:
         self._graph = graph
         self.consumers = graph.consumers()
-        self._pinned = {ref for ref in graph.outputs.values()}
+        self._pinned = set(graph.outputs.values())
         for node in graph.nodes.values():
             self._pinned.update(Ref(name) for name in node.controls)
 
@@ -94,7 +95,7 @@ def remove_unused_functions(graph: Graph) -> int:
 def small_const(graph: Graph, ref: Ref, limit: int = 1 << 16) -> np.ndarray | None:
     """The array behind a reference when it is a constant of at most `limit` elements."""
     value = graph.const_value(ref)
-    if value is None or value.type.shape is None or np.prod(value.type.shape, dtype=np.int64) > limit:
+    if value is None or not value.type.is_static or math.prod(d or 0 for d in value.type.shape or ()) > limit:
         return None
     return value.numpy()
 

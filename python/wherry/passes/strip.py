@@ -17,6 +17,7 @@ PASS_THROUGH = frozenset({
 })  # fmt: skip
 # Ops that change or read something outside of the graph's tensors, so that their order matters.
 _STATEFUL = ("Assign", "ReadVariable", "VarHandle", "Queue", "Stack", "Resource", "Lookup", "Iterator")
+_HINTS = ("_class", "_output_shapes")
 _DEBUG = frozenset({"Assert", "NoOp", "PrintV2"})
 
 
@@ -29,6 +30,10 @@ def strip(graph: Graph) -> int:
 def _strip_one(graph: Graph, is_model: bool) -> int:
     before = len(graph.nodes)
     _drop_controls(graph)
+    for node in graph.nodes.values():
+        for hint in _HINTS:  # of colocation and of shapes; they name nodes and sizes that passes change
+            if node.op != "Placeholder":
+                node.attrs.pop(hint, None)
     inputs = set(graph.inputs.values())
     replacements: dict[Ref, Ref] = {}
     for node in graph.nodes.values():
