@@ -55,7 +55,7 @@ demo: system install
 
 test: system install
 	@echo "== tests"
-	@$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow" tests
+	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow" tests
 
 test-slow: system install
 	@$(BIN)/python -m pytest -m slow tests
