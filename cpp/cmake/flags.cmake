@@ -8,6 +8,11 @@ target_compile_options(wherry_objects PRIVATE
   # Contraction would let the compiler decide where rounding happens; results must not depend on that.
   -ffp-contract=off)
 
+# What several kernels of a file share may have no user when one of them alone is selected.
+if(WHERRY_SELECTION_DIR)
+  target_compile_options(wherry_objects PRIVATE -Wno-unused-function)
+endif()
+
 target_compile_definitions(wherry_objects PRIVATE WHERRY_VERSION="${PROJECT_VERSION}")
 
 # Instruction sets: Highway compiles math/ once for each that is not disabled here.

@@ -1,0 +1,32 @@
+# The clang that the Python package ziglang carries, as a cross compiler. A target's own file sets WHERRY_ZIG_TARGET and
+# includes this one. WHERRY_ZIG names the zig program; without it, Python is asked for the package.
+if(NOT WHERRY_ZIG)
+  find_program(WHERRY_PYTHON NAMES python3 python REQUIRED)
+  execute_process(
+    COMMAND ${WHERRY_PYTHON} -c "import ziglang, os; print(os.path.join(os.path.dirname(ziglang.__file__), 'zig'))"
+    OUTPUT_VARIABLE WHERRY_ZIG OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET)
+endif()
+if(NOT EXISTS "${WHERRY_ZIG}")
+  message(FATAL_ERROR "zig was not found: pip install ziglang")
+endif()
+# try_compile reads this file again, in a project of its own.
+list(APPEND CMAKE_TRY_COMPILE_PLATFORM_VARIABLES WHERRY_ZIG)
+
+set(CMAKE_C_COMPILER "${WHERRY_ZIG}" cc -target ${WHERRY_ZIG_TARGET})
+set(CMAKE_CXX_COMPILER "${WHERRY_ZIG}" c++ -target ${WHERRY_ZIG_TARGET})
+# CMake's probes need not link: for a C++ program zig would first compile the whole C++ library, which takes minutes.
+set(CMAKE_TRY_COMPILE_TARGET_TYPE STATIC_LIBRARY)
+# zig writes debug information unless told otherwise.
+set(CMAKE_C_FLAGS_RELEASE_INIT "-g0")
+set(CMAKE_CXX_FLAGS_RELEASE_INIT "-g0")
+# zig's archiver is a subcommand, which CMAKE_AR cannot say.
+foreach(language C CXX)
+  set(CMAKE_${language}_ARCHIVE_CREATE "\"${WHERRY_ZIG}\" ar qc <TARGET> <OBJECTS>")
+  set(CMAKE_${language}_ARCHIVE_APPEND "\"${WHERRY_ZIG}\" ar q <TARGET> <OBJECTS>")
+  set(CMAKE_${language}_ARCHIVE_FINISH "\"${WHERRY_ZIG}\" ranlib <TARGET>")
+endforeach()
+
+set(CMAKE_FIND_ROOT_PATH_MODE_PROGRAM NEVER)
+set(CMAKE_FIND_ROOT_PATH_MODE_LIBRARY ONLY)
+set(CMAKE_FIND_ROOT_PATH_MODE_INCLUDE ONLY)
+set(CMAKE_FIND_ROOT_PATH_MODE_PACKAGE ONLY)

@@ -1,0 +1,115 @@
+#include "options.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+const char kUsage[] =
+    "usage: wherry_run MODEL.wherry [options]\n"
+    "\n"
+    "  --input [NAME=]FILE.npy    an input; its name may be left out where there is one\n"
+    "  --output [NAME=]FILE.npy   where an output goes\n"
+    "  --output-dir DIR           where the outputs go that no --output names, as DIR/NAME.npy\n"
+    "  --threads N                how many compute; 0 is one for each processor (default 1)\n"
+    "  --memory-budget SIZE       most bytes that the model may add: 64MB, 64MiB or 67108864\n"
+    "  --repeat N                 runs N times\n"
+    "  --json                     prints what was measured as JSON\n";
+
+static int parse_count(const char* text, long low, long high, long* result) {
+  char* end = NULL;
+  errno = 0;
+  *result = strtol(text, &end, 10);
+  return end != text && *end == '\0' && errno == 0 && *result >= low && *result <= high ? 0 : -1;
+}
+
+/* "64MB" (10^6), "64MiB" (2^20), "64" */
+static int parse_size(const char* text, uint64_t* bytes) {
+  static const struct {
+    const char* unit;
+    double bytes;
+  } kUnits[] = {{"", 1},     {"B", 1},      {"KB", 1e3},     {"MB", 1e6},
+                {"GB", 1e9}, {"KiB", 1024}, {"MiB", 1048576}, {"GiB", 1073741824}};
+  char* end = NULL;
+  errno = 0;
+  const double number = strtod(text, &end);
+  if (end == text || errno != 0 || !(number >= 0)) return -1;
+  for (size_t i = 0; i < sizeof(kUnits) / sizeof(kUnits[0]); ++i) {
+    if (strcmp(end, kUnits[i].unit) == 0 && number * kUnits[i].bytes < 1e18) {
+      *bytes = (uint64_t)(number * kUnits[i].bytes);
+      return 0;
+    }
+  }
+  return -1;
+}
+
+static int add_file(char* text, named_file* files, int* count) {
+  if (*count == kMaxFiles) return -1;
+  char* equals = strchr(text, '=');
+  named_file* file = &files[(*count)++];
+  file->name = equals == NULL ? NULL : text;
+  file->file = equals == NULL ? text : equals + 1;
+  if (equals != NULL) *equals = '\0';
+  return *file->file == '\0' ? -1 : 0;
+}
+
+static int parse_value(const char* option, char* value, options* result) {
+  long number = 0;
+  if (strcmp(option, "--input") == 0) return add_file(value, result->inputs, &result->num_inputs);
+  if (strcmp(option, "--output") == 0) return add_file(value, result->outputs, &result->num_outputs);
+  if (strcmp(option, "--memory-budget") == 0) return parse_size(value, &result->memory_budget);
+  if (strcmp(option, "--output-dir") == 0) {
+    result->output_dir = value;
+    return 0;
+  }
+  if (strcmp(option, "--threads") == 0) {
+    if (parse_count(value, 0, 1024, &number) != 0) return -1;
+    result->threads = (int32_t)number;
+    return 0;
+  }
+  if (parse_count(value, 1, 1000000, &number) != 0) return -1;
+  result->repeat = (int)number;
+  return 0;
+}
+
+int parse_options(int argc, char** argv, options* result, char* error, unsigned long error_size) {
+  static const char* const kWithValue[] = {"--input",   "--output",        "--output-dir",
+                                           "--threads", "--memory-budget", "--repeat"};
+  memset(result, 0, sizeof(*result));
+  result->threads = 1;
+  result->repeat = 1;
+  for (int i = 1; i < argc; ++i) {
+    char* word = argv[i];
+    if (strncmp(word, "--", 2) != 0) {
+      if (result->model != NULL) {
+        (void)snprintf(error, error_size, "there is one model only, not also %s", word);
+        return -1;
+      }
+      result->model = word;
+      continue;
+    }
+    if (strcmp(word, "--json") == 0) {
+      result->json = 1;
+      continue;
+    }
+    if (strcmp(word, "--help") == 0) {
+      result->help = 1;
+      return 0;
+    }
+    int known = 0;
+    for (size_t k = 0; k < sizeof(kWithValue) / sizeof(kWithValue[0]); ++k) known |= strcmp(word, kWithValue[k]) == 0;
+    if (!known || i + 1 == argc) {
+      (void)snprintf(error, error_size, known ? "%s needs a value" : "there is no option %s; see --help", word);
+      return -1;
+    }
+    if (parse_value(word, argv[++i], result) != 0) {
+      (void)snprintf(error, error_size, "%s cannot be %s; see --help", word, argv[i]);
+      return -1;
+    }
+  }
+  if (result->model == NULL) {
+    (void)snprintf(error, error_size, "name a pack; see --help");
+    return -1;
+  }
+  return 0;
+}

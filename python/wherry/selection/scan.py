@@ -1,0 +1,105 @@
+"""Scans models and packs for the kernels that they need. `wherry.scan` is this."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from wherry.errors import UsageError
+from wherry.ops.cost import macs
+from wherry.pack.format import Place
+from wherry.pack.reader import Pack, is_pack, read_pack
+from wherry.plan.program import Program
+from wherry.selection.report import ScannedModel, ScanReport, kernel_use, merge, read_json
+
+
+class _Tally:
+    def __init__(self) -> None:
+        self._counts: dict[str, list[int]] = {}
+
+    def add(self, key: str, weight_bytes: int, cost: int) -> None:
+        row = self._counts.setdefault(key, [0, 0, 0])
+        row[0] += 1
+        row[1] += weight_bytes
+        row[2] += cost
+
+    def report(self, model: ScannedModel) -> ScanReport:
+        return ScanReport((model,), tuple(kernel_use(key, *self._counts[key]) for key in sorted(self._counts)))
+
+
+def _op(key: str) -> str:
+    return key.partition("_")[0]
+
+
+def scan_pack(pack: Pack) -> ScanReport:
+    """The kernels that a pack's steps call."""
+    tally = _Tally()
+    seen: set[int] = set()
+    for step in pack.steps:
+        inputs = [pack.tensors[number] for number in step.inputs if number is not None]
+        held = [n for n in step.inputs if n is not None and pack.tensors[n].place is Place.SEGMENT and n not in seen]
+        seen.update(held)
+        cost = macs(_op(step.kernel), [t.shape for t in inputs], [pack.tensors[n].shape for n in step.outputs])
+        tally.add(step.kernel, sum(pack.tensors[n].stored_bytes for n in set(held)), cost)
+    return tally.report(ScannedModel(pack.name, pack.path.name, len(pack.steps), pack.weight_bytes))
+
+
+def scan_program(program: Program, source: str) -> ScanReport:
+    """The kernels that a lowered program calls."""
+    tally = _Tally()
+    seen: set[int] = set()
+    for step in program.steps:
+        held = {id(t.weight): t.weight for t in step.inputs if t.weight is not None and id(t.weight) not in seen}
+        seen.update(held)
+        cost = macs(_op(step.kernel), [t.shape for t in step.inputs], [t.shape for t in step.outputs])
+        tally.add(step.kernel, sum(weight.stored_bytes for weight in held.values()), cost)
+    return tally.report(ScannedModel(program.name, source, len(program.steps), program.weight_bytes))
+
+
+def scan(
+    model: Any,
+    quantize: str | None = None,
+    signature: str | None = None,
+    input_shapes: Mapping[str, Sequence[int]] | Sequence[int] | None = None,
+    outputs: Sequence[str] | None = None,
+) -> ScanReport:
+    """The kernels that a model needs, by op and data type.
+
+    model: a pack's path; a scan's JSON file; or what `wherry.load` takes, or a Graph (which is then optimised in place
+        and lowered; `quantize` decides which weight formats its kernels must read)
+
+    Raises MissingKernelError with a line for each node that no kernel of the runtime serves; PackError or LoadError for
+    a file that cannot be read.
+    """
+    if isinstance(model, str | os.PathLike):
+        path = Path(model)
+        if is_pack(path) or path.suffix == ".wherry":
+            _no_options(path, quantize, signature, input_shapes, outputs)
+            return scan_pack(read_pack(path))
+        if path.suffix == ".json" and path.is_file():
+            _no_options(path, quantize, signature, input_shapes, outputs)
+            return read_json(path)
+    from wherry.compiler import optimised
+    from wherry.plan.lower import lower
+    from wherry.quantize import parse_scheme, quantize_weights
+
+    scheme = parse_scheme(quantize)
+    graph = optimised(model, signature=signature, input_shapes=input_shapes, outputs=outputs)
+    if scheme is not None:
+        quantize_weights(graph, scheme)
+    source = Path(model).name if isinstance(model, str | os.PathLike) else type(model).__name__
+    return scan_program(lower(graph), source)
+
+
+def scan_all(models: Sequence[Any], **options: Any) -> ScanReport:
+    """`scan` of several models, merged."""
+    if not models:
+        raise UsageError("name at least one model or pack")
+    return merge(scan(model, **options) for model in models)
+
+
+def _no_options(path: Path, *options: Any) -> None:
+    if any(option is not None for option in options):
+        raise UsageError(f"{path}: is compiled already; quantize, signature, input shapes and outputs were chosen then")
