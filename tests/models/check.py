@@ -36,6 +36,7 @@ def compare(name: str, folder: Path, quantize: str | None = None, partitions: tu
     import time
 
     import wherry
+    import wherry.compiler
     from tests import zoo
 
     model = zoo.build(name)
