@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "bindings/python/bindings.h"
+#include "platform/file.h"
 #include "runtime/kernel.h"
 
 namespace py = pybind11;
@@ -112,60 +113,88 @@ void Check(Status status, const ErrorSink& errors) {
   if (!status.ok()) throw std::runtime_error(errors.message());
 }
 
-py::list RunKernel(const std::string& key, const std::vector<py::dict>& inputs, const py::dict& attributes,
-                   const std::vector<py::dict>& outputs, int threads, int isa) {
-  const KernelEntry* entry = FindKernel(StringView(key.data(), key.size()));
-  if (entry == nullptr) throw std::invalid_argument("no kernel " + key);
-  std::deque<Held> held;
-  std::vector<Tensor*> in, out;
-  for (const py::dict& input : inputs) {
-    Fill(input, held.emplace_back());
-    in.push_back(&held.back().tensor);
+// A kernel that is prepared on copies of its inputs, with threads and scratch memory of its own.
+class SingleKernel {
+ public:
+  SingleKernel(const std::string& key, const std::vector<py::dict>& inputs, const py::dict& attributes,
+               const std::vector<py::dict>& outputs, int threads, int isa)
+      : entry_(FindKernel(StringView(key.data(), key.size()))) {
+    if (entry_ == nullptr) throw std::invalid_argument("no kernel " + key);
+    for (const py::dict& input : inputs) {
+      Fill(input, held_.emplace_back());
+      in_.push_back(&held_.back().tensor);
+    }
+    for (const py::dict& output : outputs) AddOutput(output);
+    HeldAttributes attrs;
+    Fill(attributes, attrs);
+    StepBinder binder;
+    binder.name = StringView(key.data(), key.size());
+    binder.inputs = {in_.data(), in_.size()};
+    binder.outputs = {out_.data(), out_.size()};
+    binder.attrs = Attributes({attrs.items.data(), attrs.items.size()});
+    binder.errors = &errors_;
+    binder.params = params_;
+    binder.isa = isa < 0 ? BestIsa() : static_cast<Isa>(isa);
+    binder.num_threads = threads;
+    PrepareContext prepare;
+    binder.Bind(prepare);
+    Check(entry_->prepare(prepare), errors_);
+    scratch_ = Allocate(prepare.scratch_bytes());
+    Check(pool_.Start(threads, errors_), errors_);
+    binder.Bind(context_, static_cast<std::byte*>(scratch_.get()), &pool_);
   }
-  for (const py::dict& output : outputs) {
-    Held& one = held.emplace_back();
+
+  void Run() { Check(entry_->run(context_), errors_); }
+  const std::vector<Tensor*>& outputs() const { return out_; }
+
+ private:
+  void AddOutput(const py::dict& output) {
+    Held& one = held_.emplace_back();
     one.dims = output["shape"].cast<std::vector<int64_t>>();
     one.tensor.dims = one.dims.data();
     one.tensor.rank = static_cast<int32_t>(one.dims.size());
     one.tensor.dtype = static_cast<DType>(output["dtype"].cast<int>());
-    out.push_back(&one.tensor);
-    if (output["unwanted"].cast<bool>()) continue;
+    out_.push_back(&one.tensor);
+    if (output["unwanted"].cast<bool>()) return;
     one.tensor.bytes = static_cast<size_t>(one.tensor.count()) * SizeOf(one.tensor.dtype);
     one.data = Allocate(one.tensor.bytes);
     one.tensor.data = one.data.get();
   }
-  HeldAttributes attrs;
-  Fill(attributes, attrs);
 
-  ErrorSink errors;
-  alignas(16) std::byte params[kParamsBytes] = {};
-  StepBinder binder;
-  binder.name = StringView(key.data(), key.size());
-  binder.inputs = {in.data(), in.size()};
-  binder.outputs = {out.data(), out.size()};
-  binder.attrs = Attributes({attrs.items.data(), attrs.items.size()});
-  binder.errors = &errors;
-  binder.params = params;
-  binder.isa = isa < 0 ? BestIsa() : static_cast<Isa>(isa);
-  binder.num_threads = threads;
-  PrepareContext prepare;
-  binder.Bind(prepare);
-  Check(entry->prepare(prepare), errors);
+  const KernelEntry* entry_;
+  std::deque<Held> held_;
+  std::vector<Tensor*> in_, out_;
+  ErrorSink errors_;
+  alignas(16) std::byte params_[kParamsBytes] = {};
+  Block scratch_;
+  ThreadPool pool_;
+  RunContext context_;
+};
 
-  const Block scratch = Allocate(prepare.scratch_bytes());
-  ThreadPool pool;
-  Check(pool.Start(threads, errors), errors);
-  RunContext run;
-  binder.Bind(run, static_cast<std::byte*>(scratch.get()), &pool);
-  Status status;
+py::list RunKernel(const std::string& key, const std::vector<py::dict>& inputs, const py::dict& attributes,
+                   const std::vector<py::dict>& outputs, int threads, int isa) {
+  SingleKernel kernel(key, inputs, attributes, outputs, threads, isa);
   {
     const py::gil_scoped_release release;
-    status = entry->run(run);
+    kernel.Run();
   }
-  Check(status, errors);
   py::list results;
-  for (const Tensor* tensor : out) results.append(py::bytes(tensor->as<char>(), tensor->bytes));
+  for (const Tensor* tensor : kernel.outputs()) results.append(py::bytes(tensor->as<char>(), tensor->bytes));
   return results;
+}
+
+std::vector<double> TimeKernel(const std::string& key, const std::vector<py::dict>& inputs,
+                               const py::dict& attributes, const std::vector<py::dict>& outputs, int threads, int isa,
+                               int repeats) {
+  SingleKernel kernel(key, inputs, attributes, outputs, threads, isa);
+  std::vector<double> seconds;
+  const py::gil_scoped_release release;
+  for (int i = 0; i < repeats; ++i) {
+    const double start = platform::Now();
+    kernel.Run();
+    seconds.push_back(platform::Now() - start);
+  }
+  return seconds;
 }
 
 py::list KernelKeys() {
@@ -181,6 +210,9 @@ void BindSingleKernel(py::module_& module) {
   module.def("run_kernel", &RunKernel, py::arg("key"), py::arg("inputs"), py::arg("attrs"), py::arg("outputs"),
              py::arg("threads") = 1, py::arg("isa") = -1,
              "Prepares and runs one kernel; returns the bytes of each output.");
+  module.def("time_kernel", &TimeKernel, py::arg("key"), py::arg("inputs"), py::arg("attrs"), py::arg("outputs"),
+             py::arg("threads"), py::arg("isa"), py::arg("repeats"),
+             "Prepares a kernel once and runs it several times; returns the seconds of each run.");
   module.def("kernel_keys", &KernelKeys, "Keys of the kernels that are linked in.");
   module.def("best_isa", [] { return static_cast<int>(BestIsa()); });
 }

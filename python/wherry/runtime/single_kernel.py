@@ -1,4 +1,4 @@
-"""Runs one kernel of the C++ runtime on numpy arrays, without a pack: how kernels are compared with TensorFlow."""
+"""Runs one kernel of the C++ runtime on numpy arrays, without a pack: to compare kernels with TensorFlow."""
 
 from __future__ import annotations
 
@@ -10,12 +10,15 @@ import numpy as np
 from wherry.graph import DType
 from wherry.pack.stored import StoredWeight
 
+Input = np.ndarray | StoredWeight
+Output = tuple[Any, tuple[int, ...]]
+
 
 def run_kernel(
     key: str,
-    inputs: Sequence[np.ndarray | StoredWeight],
+    inputs: Sequence[Input],
     attrs: Mapping[str, Any],
-    outputs: Sequence[tuple[Any, tuple[int, ...]]],
+    outputs: Sequence[Output],
     threads: int = 1,
     isa: int | None = None,
     unwanted: Collection[int] = (),
@@ -24,30 +27,68 @@ def run_kernel(
 
     outputs: numpy dtype and shape of each output. isa: 0 portable, 1 AVX2, 2 AVX-512; the best by default.
     unwanted: outputs that get no memory, as a pack's unused outputs; they are returned empty.
-    Raises RuntimeError with the kernel's message when it refuses its arguments, ValueError for an unknown key.
+    Raises RuntimeError with the kernel's message when it refuses its arguments, ValueError for an unknown
+    key.
     """
     from wherry import _native
 
-    packed: list[dict[str, Any]] = []
-    for value in inputs:
-        if isinstance(value, StoredWeight):
-            packed.append({
-                "data": value.data, "dtype": int(value.dtype), "shape": list(value.shape),
-                "layout": value.layout, "format": value.format, "bits": value.bits, "axis": value.axis,
-                "channels": value.channels, "scale": value.scale, "offset": value.offset,
-            })
-        else:
-            array = np.asarray(value)
-            dtype = DType.from_numpy(array.dtype)
-            packed.append({"data": array.tobytes(), "dtype": int(dtype), "shape": list(array.shape)})
-    wanted = [
-        {"dtype": int(DType.from_numpy(dtype)), "shape": list(shape), "unwanted": index in unwanted}
-        for index, (dtype, shape) in enumerate(outputs)
-    ]
     results = _native.run_kernel(
-        key, packed, dict(attrs), wanted, threads=threads, isa=-1 if isa is None else isa
+        key, _packed(inputs), dict(attrs), _wanted(outputs, unwanted), threads=threads, isa=_isa(isa)
     )
     return [
         np.frombuffer(data, dtype=np.dtype(dtype)).reshape((0,) if index in unwanted else shape)
         for index, (data, (dtype, shape)) in enumerate(zip(results, outputs, strict=True))
+    ]
+
+
+def time_kernel(
+    key: str,
+    inputs: Sequence[Input],
+    attrs: Mapping[str, Any],
+    outputs: Sequence[Output],
+    threads: int = 1,
+    isa: int | None = None,
+    repeats: int = 10,
+) -> list[float]:
+    """Seconds of each of `repeats` runs of a kernel that is prepared once. Arguments as for run_kernel."""
+    from wherry import _native
+
+    return _native.time_kernel(
+        key, _packed(inputs), dict(attrs), _wanted(outputs, ()), threads, _isa(isa), repeats
+    )
+
+
+def _isa(isa: int | None) -> int:
+    return -1 if isa is None else isa
+
+
+def _packed(inputs: Sequence[Input]) -> list[dict[str, Any]]:
+    packed: list[dict[str, Any]] = []
+    for value in inputs:
+        if isinstance(value, StoredWeight):
+            packed.append(
+                {
+                    "data": value.data,
+                    "dtype": int(value.dtype),
+                    "shape": list(value.shape),
+                    "layout": int(value.layout),
+                    "format": int(value.format),
+                    "bits": value.bits,
+                    "axis": value.axis,
+                    "channels": value.channels,
+                    "scale": value.scale,
+                    "offset": value.offset,
+                }
+            )
+        else:
+            array = np.asarray(value)
+            dtype = DType.from_numpy(array.dtype)
+            packed.append({"data": array.tobytes(), "dtype": int(dtype), "shape": list(array.shape)})
+    return packed
+
+
+def _wanted(outputs: Sequence[Output], unwanted: Collection[int]) -> list[dict[str, Any]]:
+    return [
+        {"dtype": int(DType.from_numpy(dtype)), "shape": list(shape), "unwanted": index in unwanted}
+        for index, (dtype, shape) in enumerate(outputs)
     ]
