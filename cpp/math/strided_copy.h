@@ -41,6 +41,8 @@ class CopyPlanner {
   [[nodiscard]] bool Finish(CopyPlan* plan);
 
  private:
+  void MoveContiguousLoop();
+
   CopyPlan plan_;
   bool too_many_ = false;
   bool empty_ = false;

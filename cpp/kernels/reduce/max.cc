@@ -16,7 +16,7 @@ struct MaxOf {
     if constexpr (std::numeric_limits<T>::has_infinity) return -std::numeric_limits<T>::infinity();
     return std::numeric_limits<T>::lowest();
   }
-  static Sum Add(Sum best, In x) { return x > best || x != x ? x : best; }
+  static Sum Add(Sum best, In x) { return (x > best) | (x != x) ? x : best; }
   static Sum Join(Sum a, Sum b) { return Add(a, b); }
   static Out Finish(Sum best, int64_t) { return best; }
 };
