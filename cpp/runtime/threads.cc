@@ -43,12 +43,13 @@ void ThreadPool::Run(int64_t count, Body body, void* user) {
     user_ = user;
     count_ = count;
     next_.store(0, std::memory_order_relaxed);
-    busy_ = num_workers_;
+    open_ = true;
     ++generation_;
     wake_.NotifyAll();
   }
   Work(0);
   platform::Lock lock(mutex_);
+  open_ = false;  // workers that have not woken up by now are not waited for
   while (busy_ > 0) done_.Wait(mutex_);
 }
 
@@ -67,9 +68,10 @@ void ThreadPool::WorkerMain(void* argument) {
   for (;;) {
     {
       platform::Lock lock(pool.mutex_);
-      while (pool.generation_ == seen && !pool.stop_) pool.wake_.Wait(pool.mutex_);
+      while ((pool.generation_ == seen || !pool.open_) && !pool.stop_) pool.wake_.Wait(pool.mutex_);
       if (pool.stop_) return;
       seen = pool.generation_;
+      ++pool.busy_;
     }
     pool.Work(self.index);
     platform::Lock lock(pool.mutex_);

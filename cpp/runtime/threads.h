@@ -64,7 +64,8 @@ class ThreadPool {
   platform::Condition wake_;
   platform::Condition done_;
   uint64_t generation_ = 0;  // guarded by mutex_: each loop has its own
-  int busy_ = 0;             // guarded by mutex_: workers still in the loop
+  bool open_ = false;        // guarded by mutex_: workers may join the loop
+  int busy_ = 0;             // guarded by mutex_: workers in the loop
   bool stop_ = false;        // guarded by mutex_
   Body body_ = nullptr;
   void* user_ = nullptr;
