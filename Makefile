@@ -23,19 +23,27 @@ all: install
 # ------------------------------------------------------------------------------------------------ installing
 install: $(STAMP)/package
 
-# The one system package: an emulator that runs 64-bit ARM programs. Only Linux has it.
+# What Debian and Ubuntu keep in packages of their own: the emulator that runs 64-bit ARM programs, and, where the Python is
+# the system's, its venv module and headers. Other systems skip the emulator.
 system:
 	@if [ "$$(uname -s)" != Linux ]; then \
 	  echo "== not Linux: what needs the ARM emulator is skipped"; \
-	elif ! command -v qemu-aarch64-static >/dev/null && ! command -v qemu-aarch64 >/dev/null; then \
-	  echo "== installing the system package qemu-user-static (runs ARM programs here)"; \
-	  $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq qemu-user-static >/dev/null; \
+	else \
+	  missing=""; \
+	  command -v qemu-aarch64-static >/dev/null || command -v qemu-aarch64 >/dev/null || missing="qemu-user-static"; \
+	  $(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || missing="$$missing python3-venv"; \
+	  $(PYTHON) -c 'import pathlib, sys, sysconfig; sys.exit(not (pathlib.Path(sysconfig.get_path("include")) / "Python.h").exists())' \
+	    || missing="$$missing python3-dev"; \
+	  if [ -n "$$missing" ]; then \
+	    echo "== installing system packages:$$missing"; \
+	    $(SUDO) apt-get update -qq && DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get install -y -qq $$missing >/dev/null; \
+	  fi; \
 	fi
 
-$(STAMP)/venv:
+$(STAMP)/venv: | system
 	@echo "== making $(VENV)"
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { echo "Wherry needs Python 3.10 or newer; set PYTHON="; exit 1; }
-	@$(PYTHON) -m venv $(VENV) || { echo "python3-venv is missing; install it, or set PYTHON="; exit 1; }
+	@$(PYTHON) -m venv $(VENV)
 	@mkdir -p $(STAMP) && touch $@
 
 $(STAMP)/requirements: $(STAMP)/venv requirements-dev.txt
@@ -50,14 +58,14 @@ $(STAMP)/package: $(STAMP)/requirements pyproject.toml CMakeLists.txt $(shell fi
 	@touch $@
 
 # ------------------------------------------------------------------------------------------------ running
-demo: system install
+demo: install
 	@$(BIN)/python examples/speech/demo.py
 
-test: system install
+test: install
 	@echo "== tests"
 	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow" tests
 
-test-slow: system install
+test-slow: install
 	@$(BIN)/python -m pytest -m slow tests
 
 lint: install
