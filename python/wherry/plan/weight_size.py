@@ -39,7 +39,9 @@ def part_sizes(value: Value, use: WeightUse) -> list[int]:
     if not isinstance(value, QuantizedValue):
         return [elements * value.type.dtype.size]
     arrays = {"float16": 0, "int8": 1, "minmax": 2}[value.format]
-    return [4 * PANEL * _groups(channels)] * arrays + [2 * value.bits * _groups(elements)]
+    whole_bytes = value.bits in (8, 16)  # in rows these stand one after another, other codes in groups of 16
+    size = elements * value.bits // 8 if whole_bytes else 2 * value.bits * _groups(elements)
+    return [4 * PANEL * _groups(channels)] * arrays + [size]
 
 
 def stored_bytes(value: Value, use: WeightUse) -> int:
