@@ -1,5 +1,5 @@
 // A panel of 16 channels at a time. Inside the image several neighbouring outputs share each load of the filter; at the
-// left and right edge outputs go one by one with the taps that fall inside.
+// left and right edge outputs go one by one, with the taps that fall inside.
 #include "math/depthwise.h"
 
 #include <algorithm>
@@ -55,10 +55,18 @@ HWY_INLINE void StoreLanes(DepthVector value, float* to, int v, int64_t columns)
   }
 }
 
-// kCount outputs from column x on, of one panel. in: the image's row 0 at the panel's first channel.
+// One output row, and the taps that reach it from inside the image.
+struct RowTaps {
+  const float* image;  // of this row's batch
+  int64_t origin_y;    // image row of tap 0
+  Taps rows;
+  float* out;
+};
+
+// kCount outputs from column x on, of one panel whose first channel is `first`.
 template <int kCount, bool kWhole>
-HWY_INLINE void Outputs(const Depthwise& conv, const float* in, const float* filter, int64_t columns, Taps rows,
-                        int64_t origin_y, Taps taps, int64_t x, const DepthVector* bias, float* out) {
+HWY_INLINE void Outputs(const Depthwise& conv, const RowTaps& row, int64_t first, int64_t columns, Taps taps,
+                        int64_t x) {
   const DepthTag d;
   DepthVector sum[kCount][kDepthVectors];
   HWY_UNROLL(8)
@@ -67,10 +75,12 @@ HWY_INLINE void Outputs(const Depthwise& conv, const float* in, const float* fil
     for (int v = 0; v < kDepthVectors; ++v) sum[t][v] = hn::Zero(d);
   }
   const int64_t step = conv.stride_w * conv.channels;
-  for (int64_t ky = rows.begin; ky < rows.end; ++ky) {
-    const float* pixel = in + ((origin_y + ky * conv.dilation_h) * conv.in_w + x * conv.stride_w - conv.left +
-                               taps.begin * conv.dilation_w) * conv.channels;
-    const float* tap = filter + (ky * conv.filter_w + taps.begin) * kPanelColumns;
+  for (int64_t ky = row.rows.begin; ky < row.rows.end; ++ky) {
+    const int64_t column = x * conv.stride_w - conv.left + taps.begin * conv.dilation_w;
+    const float* pixel =
+        row.image + ((row.origin_y + ky * conv.dilation_h) * conv.in_w + column) * conv.channels + first;
+    const float* tap =
+        conv.filter + first * conv.filter_h * conv.filter_w + (ky * conv.filter_w + taps.begin) * kPanelColumns;
     for (int64_t kx = taps.begin; kx < taps.end; ++kx) {
       HWY_UNROLL(8)
       for (int v = 0; v < kDepthVectors; ++v) {
@@ -84,83 +94,85 @@ HWY_INLINE void Outputs(const Depthwise& conv, const float* in, const float* fil
       tap += kPanelColumns;
     }
   }
+  float* out = row.out + x * conv.channels + first;
   HWY_UNROLL(8)
-  for (int t = 0; t < kCount; ++t) {
+  for (int v = 0; v < kDepthVectors; ++v) {
+    const DepthVector bias =
+        conv.bias == nullptr ? hn::Zero(d) : LoadLanes<kWhole>(conv.bias + first, v, columns);
     HWY_UNROLL(8)
-    for (int v = 0; v < kDepthVectors; ++v) {
-      StoreLanes<kWhole>(hn::Add(sum[t][v], bias[v]), out + (x + t) * conv.channels, v, columns);
+    for (int t = 0; t < kCount; ++t) {
+      StoreLanes<kWhole>(hn::Add(sum[t][v], bias), out + t * conv.channels, v, columns);
     }
   }
 }
 
-// One panel of one output row.
-template <bool kWhole>
-void PanelRow(const Depthwise& conv, const float* in, const float* filter, const float* bias, int64_t columns,
-              Taps rows, int64_t origin_y, float* out) {
-  const DepthTag d;
-  DepthVector biases[kDepthVectors];
-  for (int v = 0; v < kDepthVectors; ++v) {
-    biases[v] = bias == nullptr ? hn::Zero(d) : LoadLanes<kWhole>(bias, v, columns);
+// kCount outputs from column x on, of all channels: memory is read in the order in which it lies.
+template <int kCount>
+void AllChannels(const Depthwise& conv, const RowTaps& row, Taps taps, int64_t x) {
+  int64_t first = 0;
+  for (; first + kPanelColumns <= conv.channels; first += kPanelColumns) {
+    Outputs<kCount, true>(conv, row, first, kPanelColumns, taps, x);
   }
+  if (first < conv.channels) Outputs<kCount, false>(conv, row, first, conv.channels - first, taps, x);
+}
+
+void OneToOneRow(const Depthwise& conv, const RowTaps& row) {
   // Outputs [inside_begin, inside_end) have all their taps inside.
   const int64_t extent = (conv.filter_w - 1) * conv.dilation_w;
   const int64_t inside_begin = std::min((conv.left + conv.stride_w - 1) / conv.stride_w, conv.out_w);
   const int64_t last = conv.in_w - 1 - extent + conv.left;  // of x * stride_w
   const int64_t inside_end = std::clamp(last < 0 ? 0 : last / conv.stride_w + 1, inside_begin, conv.out_w);
-  const auto edge = [&](int64_t x) HWY_ATTR {
-    const Taps taps = TapsInside(x * conv.stride_w - conv.left, conv.dilation_w, conv.filter_w, conv.in_w);
-    Outputs<1, kWhole>(conv, in, filter, columns, rows, origin_y, taps, x, biases, out);
-  };
   int64_t x = 0;
-  for (; x < inside_begin; ++x) edge(x);
-  for (; x + kOutputs <= inside_end; x += kOutputs) {
-    Outputs<kOutputs, kWhole>(conv, in, filter, columns, rows, origin_y, {0, conv.filter_w}, x, biases, out);
+  while (x < conv.out_w) {
+    if (x >= inside_begin && x + kOutputs <= inside_end) {
+      AllChannels<kOutputs>(conv, row, {0, conv.filter_w}, x);
+      x += kOutputs;
+    } else {
+      AllChannels<1>(conv, row,
+                     TapsInside(x * conv.stride_w - conv.left, conv.dilation_w, conv.filter_w, conv.in_w), x);
+      ++x;
+    }
   }
-  for (; x < conv.out_w; ++x) edge(x);
 }
 
 // Any multiplier: one output at a time, its inputs gathered.
-void PanelRowGeneral(const Depthwise& conv, const float* in, const float* filter, int64_t first, int64_t columns,
-                     Taps rows, int64_t origin_y, float* out) {
+void GeneralRow(const Depthwise& conv, const RowTaps& row, int64_t first, int64_t columns) {
+  const float* filter = conv.filter + first * conv.filter_h * conv.filter_w;
   int64_t channel[kPanelColumns];
   for (int64_t j = 0; j < kPanelColumns; ++j) channel[j] = (first + std::min(j, columns - 1)) / conv.multiplier;
   for (int64_t x = 0; x < conv.out_w; ++x) {
     const int64_t origin_x = x * conv.stride_w - conv.left;
     const Taps taps = TapsInside(origin_x, conv.dilation_w, conv.filter_w, conv.in_w);
     float sum[kPanelColumns] = {};
-    for (int64_t ky = rows.begin; ky < rows.end; ++ky) {
+    for (int64_t ky = row.rows.begin; ky < row.rows.end; ++ky) {
+      const float* line = row.image + (row.origin_y + ky * conv.dilation_h) * conv.in_w * conv.channels;
       for (int64_t kx = taps.begin; kx < taps.end; ++kx) {
-        const float* pixel = in + ((origin_y + ky * conv.dilation_h) * conv.in_w + origin_x + kx * conv.dilation_w) *
-                                      conv.channels;
+        const float* pixel = line + (origin_x + kx * conv.dilation_w) * conv.channels;
         const float* tap = filter + (ky * conv.filter_w + kx) * kPanelColumns;
         for (int64_t j = 0; j < kPanelColumns; ++j) sum[j] += pixel[channel[j]] * tap[j];
       }
     }
-    float* to = out + x * conv.channels * conv.multiplier + first;
+    float* to = row.out + x * conv.channels * conv.multiplier + first;
     for (int64_t j = 0; j < columns; ++j) to[j] = sum[j] + (conv.bias == nullptr ? 0.0F : conv.bias[first + j]);
   }
 }
 
 void DepthwiseRows(const Depthwise& conv, int64_t begin, int64_t end, Isa isa) {
   const int64_t outputs = conv.channels * conv.multiplier;
-  for (int64_t row = begin; row < end; ++row) {
-    const float* image = conv.image + row / conv.out_h * conv.in_h * conv.in_w * conv.channels;
-    const int64_t origin_y = row % conv.out_h * conv.stride_h - conv.top;
-    const Taps rows = TapsInside(origin_y, conv.dilation_h, conv.filter_h, conv.in_h);
-    float* out = conv.out + row * conv.out_w * outputs;
-    for (int64_t first = 0; first < outputs; first += kPanelColumns) {
-      const int64_t columns = std::min(kPanelColumns, outputs - first);
-      const float* filter = conv.filter + first * conv.filter_h * conv.filter_w;
-      const float* bias = conv.bias == nullptr ? nullptr : conv.bias + first;
-      if (conv.multiplier != 1) {
-        PanelRowGeneral(conv, image, filter, first, columns, rows, origin_y, out);
-      } else if (columns == kPanelColumns) {
-        PanelRow<true>(conv, image + first, filter, bias, columns, rows, origin_y, out + first);
-      } else {
-        PanelRow<false>(conv, image + first, filter, bias, columns, rows, origin_y, out + first);
+  for (int64_t y = begin; y < end; ++y) {
+    RowTaps row;
+    row.image = conv.image + y / conv.out_h * conv.in_h * conv.in_w * conv.channels;
+    row.origin_y = y % conv.out_h * conv.stride_h - conv.top;
+    row.rows = TapsInside(row.origin_y, conv.dilation_h, conv.filter_h, conv.in_h);
+    row.out = conv.out + y * conv.out_w * outputs;
+    if (conv.multiplier == 1) {
+      OneToOneRow(conv, row);
+    } else {
+      for (int64_t first = 0; first < outputs; first += kPanelColumns) {
+        GeneralRow(conv, row, first, std::min(kPanelColumns, outputs - first));
       }
     }
-    Activate(conv.activation, conv.alpha, out, conv.out_w * outputs, isa);
+    Activate(conv.activation, conv.alpha, row.out, conv.out_w * outputs, isa);
   }
 }
 
