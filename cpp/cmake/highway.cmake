@@ -28,11 +28,13 @@ else()
   if(NOT CMAKE_CROSSCOMPILING)
     list(APPEND candidates /usr/include /usr/local/include)
   endif()
-  foreach(python python3 python)
-    find_program(WHERRY_PYTHON_${python} ${python})
-    if(WHERRY_PYTHON_${python})
+  # The Python that drives this build, if one does, then those in PATH. -I: a build that pip isolates hides its packages.
+  find_program(WHERRY_PYTHON3 python3)
+  find_program(WHERRY_PYTHON python)
+  foreach(python "${Python_EXECUTABLE}" "${WHERRY_PYTHON3}" "${WHERRY_PYTHON}")
+    if(python)
       execute_process(
-        COMMAND ${WHERRY_PYTHON_${python}} -c
+        COMMAND "${python}" -I -c
           "import importlib.util as u, os; s = u.find_spec('tensorflow'); print(os.path.dirname(s.origin) if s else '')"
         OUTPUT_VARIABLE tensorflow_dir OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET)
       if(tensorflow_dir)
