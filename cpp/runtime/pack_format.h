@@ -105,7 +105,7 @@ static_assert(sizeof(AttributeRecord) == 24);
 struct StepRecord {
   StringRecord name;
   uint32_t kernel;               // index in kKernels
-  uint32_t inputs, num_inputs;   // tensor numbers in kIndexes; kNone for an absent input
+  uint32_t inputs, num_inputs;   // tensor numbers in kIndexes; kNone is kept for absent ones
   uint32_t outputs, num_outputs;
   uint32_t attributes, num_attributes;
   uint32_t reserved;
