@@ -4,6 +4,8 @@
 #include <cstring>
 #include <new>
 
+#include "runtime/guard.h"
+
 namespace wherry {
 namespace {
 
@@ -224,6 +226,24 @@ void Executor::BindPlaces(int index) {
   }
 }
 
+void Executor::GuardStep(int index, uint64_t s, bool close) {
+  const auto all = close ? &guard::Close : &guard::Open;
+  all(arena_, arena_bytes_);
+  const format::PartitionRecord& partition = pack_.partitions[static_cast<uint64_t>(index)];
+  for (uint64_t k = 0; k < partition.num_segments; ++k) {
+    const uint32_t segment = pack_.indexes[partition.segments + k];
+    all(weights_.segment(segment), static_cast<size_t>(pack_.segments[segment].bytes));
+  }
+  const Step& step = steps_[s];
+  for (uint32_t k = 0; k < step.num_inputs + step.num_outputs; ++k) {
+    const Tensor& tensor = *step.tensors[k];
+    const size_t scales = static_cast<size_t>((tensor.quant.channels + 15) / 16 * 16) * sizeof(float);
+    guard::Open(tensor.data, static_cast<size_t>(tensor.bytes));
+    if (tensor.quant.scale != nullptr) guard::Open(tensor.quant.scale, scales);
+    if (tensor.quant.offset != nullptr) guard::Open(tensor.quant.offset, scales);
+  }
+}
+
 Status Executor::RunPartition(int index) {
   const double start = platform::Now();
   WHERRY_RETURN_IF_ERROR(weights_.Acquire(index, errors_));
@@ -236,7 +256,10 @@ Status Executor::RunPartition(int index) {
     if (cancelled_.load(std::memory_order_relaxed)) return errors_.Fail(Code::kCancelled, "the run was cancelled");
     RunContext context;
     BinderOf(s).Bind(context, arena_ + arena_bytes_, &threads_);
-    WHERRY_RETURN_IF_ERROR(steps_[s].kernel->run(context));
+    if constexpr (guard::kOn) GuardStep(index, s, true);
+    const Status status = steps_[s].kernel->run(context);
+    if constexpr (guard::kOn) GuardStep(index, s, false);
+    WHERRY_RETURN_IF_ERROR(status);
   }
   weights_.Release(index);
   return Status::Ok();

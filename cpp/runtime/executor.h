@@ -77,6 +77,7 @@ class Executor {
   Status CheckBudget(uint64_t budget);
   Status RunAll();
   Status RunPartition(int partition);
+  void GuardStep(int partition, uint64_t step, bool close);
   void Lend(int input, const void* data);
   void BindPlaces(int partition);
   StepBinder BinderOf(uint64_t i);

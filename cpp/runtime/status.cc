@@ -10,6 +10,9 @@ Status ErrorSink::Fail(Code code, const char* format, ...) {
   va_start(args, format);
   std::vsnprintf(message_, sizeof(message_), format, args);
   va_end(args);
+  for (char* at = message_; *at != '\0'; ++at) {
+    if (static_cast<unsigned char>(*at) < ' ') *at = ' ';  // names come from the pack; a message is one line
+  }
   return Status(code);
 }
 

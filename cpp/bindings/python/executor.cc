@@ -19,6 +19,13 @@ namespace py = pybind11;
 namespace wherry::python {
 namespace {
 
+// Names come from the pack, and messages quote them: they need not be UTF-8.
+py::object Text(const std::string& text) {
+  PyObject* object = PyUnicode_DecodeUTF8(text.data(), static_cast<Py_ssize_t>(text.size()), "replace");
+  if (object == nullptr) throw py::error_already_set();
+  return py::reinterpret_steal<py::object>(object);
+}
+
 struct NativeError {
   int code;
   std::string message;
@@ -157,7 +164,7 @@ class PyExecutor {
     for (int32_t i = 0; i < count; ++i) {
       wherry_tensor_info info;
       Check(get(model(), i, &info));
-      result.append(py::make_tuple(std::string(info.name), static_cast<int>(info.dtype),
+      result.append(py::make_tuple(Text(info.name), static_cast<int>(info.dtype),
                                    std::vector<int64_t>(info.dims, info.dims + info.rank)));
     }
     return result;
@@ -196,7 +203,7 @@ void BindExecutor(py::module_& module) {
     try {
       if (pointer) std::rethrow_exception(pointer);
     } catch (const NativeError& error) {
-      const py::tuple arguments = py::make_tuple(error.code, error.message);
+      const py::tuple arguments = py::make_tuple(error.code, Text(error.message));
       PyErr_SetObject(native_error, arguments.ptr());
     }
   });
