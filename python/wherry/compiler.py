@@ -21,12 +21,10 @@ from wherry.plan.lower import lower
 from wherry.plan.partition import Partition, by_count, by_limit
 from wherry.plan.program import Program
 from wherry.quantize import QuantizeReport, parse_scheme, quantize_weights
-from wherry.runtime.executor import Executor, parse_bytes
+from wherry.runtime.executor import parse_bytes
+from wherry.runtime.trial import memory_needed
 
-# Scratch memory grows with the number of threads: a budget is checked for this many.
-PLANNED_THREADS = 4
 _FIRST_GUESS = 4 << 20  # of what tables and scratch memory take; measured once the pack is written
-_NO_LIMIT = 1 << 62
 
 
 @dataclass
@@ -54,6 +52,8 @@ def optimised(model: Any, **options: Any) -> Graph:
 
 
 def _optimised(model: Any, options: Mapping[str, Any]) -> tuple[Graph, list[dict[str, Any]]]:
+    if isinstance(model, str | os.PathLike) and not Path(model).exists():
+        raise LoadError(f"{os.fspath(model)}: there is no such file or folder")  # said before TensorFlow is imported
     from wherry.frontend import load
     from wherry.passes import optimise
 
@@ -79,37 +79,48 @@ def check_finite(program: Program) -> None:
                 )
 
 
-def _memory_needed(path: Path) -> int:
-    with Executor(path, threads=PLANNED_THREADS, memory_budget=_NO_LIMIT) as executor:
-        return executor.stats.memory_needed
+class _TooMuch(Exception):
+    def __init__(self, needed: int) -> None:
+        self.needed = needed
 
 
-def _write_within(program: Program, path: Path, budget: int, provenance: Mapping[str, Any]) -> list[Partition]:
-    """Cuts the program so that it runs inside the budget, and writes it."""
+def _write(program: Program, cut: list[Partition], path: Path, budget: int, provenance: Mapping[str, Any]) -> int:
+    """Writes a pack that the runtime has opened; returns the memory that it needs. Raises _TooMuch beyond a budget."""
     from wherry.pack.writer import write_pack
 
-    largest_step = max((sum(w.stored_bytes for w in step.weights) for step in program.steps), default=0)
-    overhead = program.arena_bytes + _FIRST_GUESS
-    candidate = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        for _ in range(4):
-            limit = max(budget - overhead, largest_step)
-            partitions = by_limit(program, limit)
-            write_pack(program, partitions, candidate, budget, provenance)
-            needed = _memory_needed(candidate)
-            if needed <= budget:
-                candidate.replace(path)
-                return partitions
-            most = max(p.weight_bytes for p in partitions)
-            if most <= largest_step:
-                raise BudgetError(
-                    f"{program.name} cannot run in {budget} bytes: {program.arena_bytes} are for tensors, {largest_step} "
-                    f"for the weights of its largest step; a budget of {needed} will do"
-                )
-            overhead = needed - most + 16384
-        raise BudgetError(f"{program.name} cannot run in {budget} bytes; a budget of {needed} will do")
-    finally:
-        candidate.unlink(missing_ok=True)
+    needed = 0
+
+    def check(written: Path) -> None:
+        nonlocal needed
+        needed = memory_needed(written, program.name)
+        if budget and needed > budget:
+            raise _TooMuch(needed)
+
+    write_pack(program, cut, path, budget, provenance, check)
+    return needed
+
+
+def _write_within(
+    program: Program, path: Path, budget: int, provenance: Mapping[str, Any]
+) -> tuple[list[Partition], int]:
+    """Cuts the program so that it runs inside the budget, and writes it. Returns the cut and the memory needed."""
+    largest_step = max((sum({id(w): w.stored_bytes for w in s.weights}.values()) for s in program.steps), default=0)
+    overhead = program.arena_bytes + min(_FIRST_GUESS, budget // 16)
+    while True:
+        limit = max(budget - overhead, largest_step)
+        partitions = by_limit(program, limit)
+        try:
+            return partitions, _write(program, partitions, path, budget, provenance)
+        except _TooMuch as error:
+            needed = error.needed
+        most = max(p.weight_bytes for p in partitions)
+        if most <= largest_step:
+            raise BudgetError(
+                f"{program.name} cannot run in {budget} bytes: {program.arena_bytes} are for tensors, {largest_step} "
+                f"for the weights of its largest step; a budget of {needed} will do"
+            )
+        # What the weights leave over was measured now. Each turn takes away at least what was lacking.
+        overhead = max(needed - most, overhead + needed - budget)
 
 
 def compile(
@@ -136,8 +147,6 @@ def compile(
 
     Raises LoadError, UsageError, MissingKernelError, BudgetError or PackError; each says what to do.
     """
-    from wherry.pack.writer import write_pack
-
     if memory_budget is not None and partitions is not None:
         raise UsageError("give either a memory budget or a number of partitions, not both")
     scheme = parse_scheme(quantize)
@@ -163,10 +172,10 @@ def compile(
     start = time.perf_counter()
     provenance = _provenance(model, graph, quantize)
     if budget:
-        cut = _write_within(program, path, budget, provenance)
+        cut, needed = _write_within(program, path, budget, provenance)
     else:
         cut = by_count(program, partitions if partitions is not None else 1)
-        write_pack(program, cut, path, 0, provenance)
+        needed = _write(program, cut, path, 0, provenance)
     seconds["write"] = time.perf_counter() - start
     if report is not None and reference is not None:
         report.outputs = reference.compare(path)
@@ -178,7 +187,7 @@ def compile(
         largest_partition_bytes=max((p.weight_bytes for p in cut), default=0),
         arena_bytes=program.arena_bytes,
         arena_lower_bound=program.arena_lower_bound,
-        memory_needed=_memory_needed(path),
+        memory_needed=needed,
         kernels=sorted({step.kernel for step in program.steps}),
         quantize=report,
         passes=passes,

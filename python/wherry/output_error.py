@@ -15,11 +15,13 @@ from wherry.plan.arena import plan_arena
 from wherry.plan.partition import by_count
 from wherry.plan.program import Program
 from wherry.runtime.executor import Executor
+from wherry.runtime.trial import PLANNED_THREADS, memory_needed
 
 Samples = str | os.PathLike[str] | Mapping[str, np.ndarray] | None
 
 # The float32 pack is run in this many partitions, so that measuring needs little memory.
 _PARTITIONS = 16
+_THREADS = min(PLANNED_THREADS, os.cpu_count() or 1)  # no more than budgets are planned for
 
 
 def read_arrays(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
@@ -60,7 +62,8 @@ class FloatReference:
         with tempfile.TemporaryDirectory(prefix="wherry-") as folder:
             path = Path(folder) / "float32.wherry"
             write_pack(program, by_count(program, min(_PARTITIONS, len(program.steps))), path)
-            with Executor(path, threads=0, memory_budget=_streaming_budget(path)) as executor:
+            budget = memory_needed(path, program.name)  # the smallest: weights are mapped a partition at a time
+            with Executor(path, threads=_THREADS, memory_budget=budget) as executor:
                 if samples is None:
                     self.inputs = random_inputs(executor)
                 else:
@@ -69,7 +72,7 @@ class FloatReference:
 
     def compare(self, pack: str | os.PathLike[str]) -> dict[str, float]:
         """Output -> largest difference of the pack's from the float32 one, relative to the largest value."""
-        with Executor(pack, threads=0) as executor:
+        with Executor(pack, threads=_THREADS) as executor:
             outputs = executor.run(self.inputs)
         errors: dict[str, float] = {}
         for name, expected in self.outputs.items():
@@ -78,9 +81,3 @@ class FloatReference:
             difference = float(np.abs(outputs[name].astype(np.float64) - wide).max(initial=0.0))
             errors[name] = difference / largest if largest > 0 else difference
         return errors
-
-
-def _streaming_budget(path: Path) -> int:
-    """The smallest budget: weights are then mapped a partition at a time."""
-    with Executor(path, threads=0, memory_budget=1 << 62) as executor:
-        return executor.stats.memory_needed

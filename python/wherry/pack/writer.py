@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -254,8 +254,11 @@ def write_pack(
     path: str | os.PathLike[str],
     memory_budget: int = 0,
     provenance: Mapping[str, Any] | None = None,
+    check: Callable[[Path], None] | None = None,
 ) -> int:
     """Writes the pack and returns its size in bytes. The arena must have been planned.
+
+    check: is given the whole pack under its temporary name; what it raises keeps the pack from being put in place.
 
     Raises PackError when the file cannot be written; what was there before is then untouched.
     """
@@ -268,6 +271,8 @@ def write_pack(
         with os.fdopen(handle, "wb") as file:
             _Writer(program, partitions, memory_budget, provenance or {}).write(file)
             file.flush()
+            if check is not None:
+                check(Path(temporary))
             os.fsync(file.fileno())
         umask = os.umask(0)
         os.umask(umask)

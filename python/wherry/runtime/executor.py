@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from decimal import Decimal
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
@@ -13,11 +14,13 @@ import numpy as np
 from wherry.errors import BudgetError, PackError, RuntimeFailure, UsageError, WherryError
 from wherry.graph.types import DType, TensorType
 
+_MOST = 1024  # threads that are asked for; the runtime starts fewer
+_LARGEST = (1 << 64) - 1
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
 
 
 def parse_bytes(size: int | str | None) -> int:
-    """Bytes of a size: a number, or text such as "64MB" (10**6) or "64MiB" (2**20). None is 0.
+    """Bytes of a size: a number, or text such as "64MB" (10**6) or "64MiB" (2**20). None and 0 stand for no limit.
 
     Raises UsageError for anything else, and for a size below 0.
     """
@@ -30,7 +33,10 @@ def parse_bytes(size: int | str | None) -> int:
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*", str(size))
     if match is None or match.group(2).upper() not in _UNITS:
         raise UsageError(f"{size!r} is not a size; write it like 64MB, 64MiB or 67108864")
-    return int(float(match.group(1)) * _UNITS[match.group(2).upper()])
+    nbytes = int(Decimal(match.group(1)) * _UNITS[match.group(2).upper()])
+    if nbytes == 0:
+        raise UsageError(f"a size of {size} leaves room for nothing; write it like 64MB, or leave it out for no limit")
+    return nbytes
 
 
 @dataclass(frozen=True)
@@ -85,9 +91,11 @@ class Executor:
         opened = source if isinstance(source, bytes) else os.fspath(source)
         self._error: type[Exception] = _native.NativeError
         try:
-            self._native = _native.Executor(opened, threads, parse_bytes(memory_budget))
+            self._native = _native.Executor(opened, min(threads, _MOST), min(parse_bytes(memory_budget), _LARGEST))
         except self._error as error:
             raise self._translated(error, opened) from None
+        except ValueError as error:
+            raise UsageError(f"{opened!r} is not a path: {error}") from None
         self.inputs = _types(self._native.inputs())
         self.outputs = _types(self._native.outputs())
 
@@ -103,6 +111,8 @@ class Executor:
 
         Raises UsageError for a wrong name, shape or type. Arrays are not converted: a float64 array is refused.
         """
+        if not isinstance(inputs, Mapping):
+            raise UsageError(f"give the inputs by name: run({{{next(iter(self.inputs), 'x')!r}: array}})")
         arrays = [_checked(name, kind, inputs) for name, kind in self.inputs.items()]
         for name in inputs:
             if name not in self.inputs:
@@ -117,12 +127,21 @@ class Executor:
         }
 
     def on_progress(self, callback: Callable[[int, int], bool | None] | None) -> None:
-        """After each partition, calls callback(partitions done, partitions); a true answer cancels the run."""
-        self._native.set_progress(callback)
+        """After each partition, calls callback(partitions done, partitions); a true answer cancels the run.
+
+        What the callback raises, run() raises.
+        """
+        try:
+            self._native.set_progress(callback)
+        except self._error as error:
+            raise self._translated(error) from None
 
     def cancel(self) -> None:
-        """Makes the run in progress, on another thread, fail before its next step."""
-        self._native.cancel()
+        """Makes the run in progress, on another thread, fail before its next step. Does nothing when none is."""
+        try:
+            self._native.cancel()
+        except self._error as error:
+            raise self._translated(error) from None
 
     @property
     def stats(self) -> ExecutorStats:
@@ -132,8 +151,11 @@ class Executor:
             raise self._translated(error) from None
 
     def close(self) -> None:
-        """Gives back all memory. The executor cannot run afterwards."""
-        self._native.close()
+        """Gives back all memory. The executor cannot run afterwards. Raises UsageError while a run is in progress."""
+        try:
+            self._native.close()
+        except self._error as error:
+            raise self._translated(error) from None
 
     def __enter__(self) -> Executor:
         return self
