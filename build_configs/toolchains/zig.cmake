@@ -12,10 +12,9 @@ endif()
 # try_compile reads this file again, in a project of its own.
 list(APPEND CMAKE_TRY_COMPILE_PLATFORM_VARIABLES WHERRY_ZIG)
 
+# Nothing links the C++ library; without -nostdlib++ zig would spend a minute on compiling it for CMake's first probe.
 set(CMAKE_C_COMPILER "${WHERRY_ZIG}" cc -target ${WHERRY_ZIG_TARGET})
-set(CMAKE_CXX_COMPILER "${WHERRY_ZIG}" c++ -target ${WHERRY_ZIG_TARGET})
-# CMake's probes need not link: for a C++ program zig would first compile the whole C++ library, which takes minutes.
-set(CMAKE_TRY_COMPILE_TARGET_TYPE STATIC_LIBRARY)
+set(CMAKE_CXX_COMPILER "${WHERRY_ZIG}" c++ -target ${WHERRY_ZIG_TARGET} -nostdlib++)
 # zig writes debug information unless told otherwise.
 set(CMAKE_C_FLAGS_RELEASE_INIT "-g0")
 set(CMAKE_CXX_FLAGS_RELEASE_INIT "-g0")

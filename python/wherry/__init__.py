@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from wherry.build import BuildReport, build  # now: importing the package later would put it in the function's place
 from wherry.errors import (
     BudgetError,
     BuildError,
@@ -24,16 +25,20 @@ if TYPE_CHECKING:
     from wherry.compiler import CompileReport, compile
     from wherry.frontend import load
     from wherry.runtime.tensorflow_executor import TensorFlowExecutor
+    from wherry.selection.report import ScanReport
+    from wherry.selection.scan import scan
 
 __version__ = "0.1.0"
 
 __all__ = [
-    "BudgetError", "BuildError", "CompileReport", "Executor", "ExecutorStats", "LoadError", "MissingKernelError",
-    "PackError", "PassError", "RuntimeFailure", "TensorFlowExecutor", "UsageError", "WherryError", "compile", "load",
+    "BudgetError", "BuildError", "BuildReport", "CompileReport", "Executor", "ExecutorStats", "LoadError",
+    "MissingKernelError", "PackError", "PassError", "RuntimeFailure", "ScanReport", "TensorFlowExecutor", "UsageError",
+    "WherryError", "build", "compile", "load", "scan",
 ]
 
 # What needs TensorFlow is imported when it is first asked for.
 _LAZY = {
+    "scan": "wherry.selection.scan", "ScanReport": "wherry.selection.report",
     "compile": "wherry.compiler", "CompileReport": "wherry.compiler", "load": "wherry.frontend",
     "TensorFlowExecutor": "wherry.runtime.tensorflow_executor",
 }

@@ -18,7 +18,9 @@ from wherry.selection.elf import ElfFile, Symbol, read_archive, read_elf
 _KERNEL = re.compile(r"^_ZN6wherry7kernels(\d+)((?:Prepare|Run)_\w+)$")
 # What only a C++ runtime library defines. __cxa_atexit and __cxa_finalize are the C library's.
 _CXX_RUNTIME = re.compile(r"^(_Z|__gxx_|_Unwind_|__cxa_(?!atexit$|finalize$|thread_atexit_impl$))")
-_C_LIBRARIES = re.compile(r"^(lib(c|m|pthread|dl|rt)\.so(\.\d+)?|libc\.musl-\w+\.so\.1|ld-(linux|musl)[\w.-]*\.so(\.\d+)?)$")
+_C_LIBRARIES = re.compile(
+    r"^(lib(c|m|pthread|dl|rt)\.so(\.\d+)?|libc\.musl-\w+\.so\.1|ld-(linux|musl)[\w.-]*\.so(\.\d+)?)$"
+)
 
 
 @dataclass(frozen=True)

@@ -107,10 +107,8 @@ def render_tensorflow_header(selection: TensorFlowSelection) -> str:
 
 
 def _selection(models: tuple[str, ...], pairs: Iterable[tuple[str, str | None]]) -> TensorFlowSelection:
-    pairs = set(pairs)
-    return TensorFlowSelection(
-        models, tuple(sorted({op for op, _ in pairs})), tuple(sorted({found for _, found in pairs if found is not None}))
-    )
+    ops, classes = zip(*pairs, strict=True)
+    return TensorFlowSelection(models, tuple(sorted(set(ops))), tuple(sorted(set(classes) - {None})))
 
 
 def _bodies(graph_def: Any, name: str) -> Iterable[tuple[str, Any]]:
@@ -122,9 +120,8 @@ def _bodies(graph_def: Any, name: str) -> Iterable[tuple[str, Any]]:
 def _types(node_def: Any) -> list[str]:
     from wherry.graph import DType
 
-    return [
-        f"{key}={DType(attr.type).short}" for key, attr in sorted(node_def.attr.items()) if attr.WhichOneof("value") == "type"
-    ]
+    attrs = sorted(node_def.attr.items())
+    return [f"{key}={DType(attr.type).short}" for key, attr in attrs if attr.WhichOneof("value") == "type"]
 
 
 def _graphdef(model: Any) -> Any | None:

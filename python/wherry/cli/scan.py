@@ -1,0 +1,32 @@
+"""wherry scan: which kernels models need."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from wherry.cli.common import add_json, add_model_options, model_options
+
+
+def register(commands: Any) -> None:
+    parser: argparse.ArgumentParser = commands.add_parser("scan", help="list the kernels that models or packs need")
+    parser.add_argument("models", nargs="+", metavar="MODEL", help="packs, models, or what wherry scan --json printed")
+    parser.add_argument(
+        "--quantize", metavar="FORMAT", help="weight format that a model is to be compiled with, as for wherry compile"
+    )
+    parser.add_argument("-o", "--output", metavar="FILE.json", help="write the JSON to a file too")
+    add_model_options(parser)
+    add_json(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    from pathlib import Path
+
+    from wherry.selection.scan import scan_all
+
+    report = scan_all(args.models, quantize=args.quantize, **model_options(args))
+    if args.output:
+        Path(args.output).write_text(report.to_json())
+    print(report.to_json() if args.json else report.table() + "\n", end="")
+    return 0
