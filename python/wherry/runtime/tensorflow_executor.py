@@ -98,6 +98,9 @@ class TensorFlowExecutor:
     def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Runs the model once. Raises UsageError for a wrong name, shape or type."""
         held: dict[Ref, np.ndarray] = dict(self._constants)
+        for name in inputs:
+            if name not in self.inputs:
+                raise UsageError(f"there is no input {name!r}; the inputs are {', '.join(map(repr, self.inputs))}")
         for name, kind in self.inputs.items():
             if name not in inputs:
                 raise UsageError(f"the input {name!r} ({kind}) is missing")
