@@ -12,9 +12,22 @@ endif()
 # try_compile reads this file again, in a project of its own.
 list(APPEND CMAKE_TRY_COMPILE_PLATFORM_VARIABLES WHERRY_ZIG)
 
-# Nothing links the C++ library; without -nostdlib++ zig would spend a minute on compiling it for CMake's first probe.
 set(CMAKE_C_COMPILER "${WHERRY_ZIG}" cc -target ${WHERRY_ZIG_TARGET})
-set(CMAKE_CXX_COMPILER "${WHERRY_ZIG}" c++ -target ${WHERRY_ZIG_TARGET} -nostdlib++)
+set(CMAKE_CXX_COMPILER "${WHERRY_ZIG}" c++ -target ${WHERRY_ZIG_TARGET})
+
+# Nothing of Wherry links a C++ library. CMake's C++ probes would, and zig would first compile it, which takes minutes:
+# so they do not link, and what the first one would find out is said here.
+set(CMAKE_TRY_COMPILE_TARGET_TYPE STATIC_LIBRARY)
+execute_process(COMMAND ${WHERRY_ZIG} c++ --version OUTPUT_VARIABLE version ERROR_QUIET)
+if(NOT version MATCHES "clang version ([0-9.]+)")
+  message(FATAL_ERROR "${WHERRY_ZIG} c++ --version does not say a version: pip install ziglang")
+endif()
+set(CMAKE_CXX_COMPILER_ID_RUN TRUE)
+set(CMAKE_CXX_COMPILER_ID Clang)
+set(CMAKE_CXX_COMPILER_VERSION ${CMAKE_MATCH_1})
+set(CMAKE_CXX_COMPILER_FRONTEND_VARIANT GNU)
+set(CMAKE_CXX_STANDARD_COMPUTED_DEFAULT 17)
+
 # zig writes debug information unless told otherwise.
 set(CMAKE_C_FLAGS_RELEASE_INIT "-g0")
 set(CMAKE_CXX_FLAGS_RELEASE_INIT "-g0")
