@@ -57,6 +57,15 @@ class Condition {
   pthread_cond_t handle_;
 };
 
+// Tells the processor that this is a waiting loop.
+inline void Relax() {
+#if defined(__x86_64__) || defined(__i386__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__) || defined(__arm__)
+  __asm__ volatile("yield");
+#endif
+}
+
 // Processors this process may run on; at least 1.
 int ProcessorCount();
 

@@ -1,12 +1,32 @@
 #include "runtime/threads.h"
 
+#include "platform/file.h"
+
 namespace wherry {
+namespace {
+
+// The steps of a model follow each other closely, and waking a sleeping thread takes longer than many of them. So a
+// thread that waits looks out for this long before it sleeps.
+constexpr double kPatience = 60e-6;
+
+template <typename Done>
+void SpinUntil(const Done& done) {
+  const double end = platform::Now() + kPatience;
+  do {
+    for (int i = 0; i < 32; ++i) {
+      if (done()) return;
+      platform::Relax();
+    }
+  } while (platform::Now() < end);
+}
+
+}  // namespace
 
 Status ThreadPool::Start(int threads, ErrorSink& errors) {
   Stop();
   if (threads > kMaxThreads) threads = kMaxThreads;
   stop_ = false;
-  generation_ = 0;  // new workers have seen no loop
+  generation_.store(0, std::memory_order_relaxed);  // new workers have seen no loop
   for (int i = 0; i + 1 < threads; ++i) {
     Worker& worker = workers_[i];
     worker.pool = this;
@@ -25,6 +45,7 @@ void ThreadPool::Stop() {
   {
     platform::Lock lock(mutex_);
     stop_ = true;
+    generation_.fetch_add(1, std::memory_order_release);
     wake_.NotifyAll();
   }
   for (int i = 0; i < num_workers_; ++i) workers_[i].thread.Join();
@@ -44,13 +65,18 @@ void ThreadPool::Run(int64_t count, Body body, void* user) {
     count_ = count;
     next_.store(0, std::memory_order_relaxed);
     open_ = true;
-    ++generation_;
-    wake_.NotifyAll();
+    generation_.fetch_add(1, std::memory_order_release);
+    if (sleeping_ > 0) wake_.NotifyAll();
   }
   Work(0);
+  {
+    platform::Lock lock(mutex_);
+    open_ = false;  // workers that have not woken up by now are not waited for
+    if (busy_.load(std::memory_order_relaxed) == 0) return;
+  }
+  SpinUntil([this] { return busy_.load(std::memory_order_acquire) == 0; });
   platform::Lock lock(mutex_);
-  open_ = false;  // workers that have not woken up by now are not waited for
-  while (busy_ > 0) done_.Wait(mutex_);
+  while (busy_.load(std::memory_order_relaxed) > 0) done_.Wait(mutex_);
 }
 
 void ThreadPool::Work(int worker) {
@@ -66,16 +92,25 @@ void ThreadPool::WorkerMain(void* argument) {
   ThreadPool& pool = *self.pool;
   uint64_t seen = 0;
   for (;;) {
+    SpinUntil([&] { return pool.generation_.load(std::memory_order_acquire) != seen; });
     {
       platform::Lock lock(pool.mutex_);
-      while ((pool.generation_ == seen || !pool.open_) && !pool.stop_) pool.wake_.Wait(pool.mutex_);
-      if (pool.stop_) return;
-      seen = pool.generation_;
-      ++pool.busy_;
+      for (;;) {
+        if (pool.stop_) return;
+        const uint64_t generation = pool.generation_.load(std::memory_order_relaxed);
+        const bool fresh = generation != seen;
+        seen = generation;
+        if (fresh && pool.open_) break;
+        if (fresh) continue;  // that loop is over
+        ++pool.sleeping_;
+        pool.wake_.Wait(pool.mutex_);
+        --pool.sleeping_;
+      }
+      pool.busy_.fetch_add(1, std::memory_order_relaxed);
     }
     pool.Work(self.index);
     platform::Lock lock(pool.mutex_);
-    if (--pool.busy_ == 0) pool.done_.NotifyAll();
+    if (pool.busy_.fetch_sub(1, std::memory_order_release) == 1) pool.done_.NotifyAll();
   }
 }
 

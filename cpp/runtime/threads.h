@@ -63,10 +63,12 @@ class ThreadPool {
   platform::Mutex mutex_;
   platform::Condition wake_;
   platform::Condition done_;
-  uint64_t generation_ = 0;  // guarded by mutex_: each loop has its own
-  bool open_ = false;        // guarded by mutex_: workers may join the loop
-  int busy_ = 0;             // guarded by mutex_: workers in the loop
-  bool stop_ = false;        // guarded by mutex_
+  // All guarded by mutex_; the atomic ones may be looked at without it.
+  std::atomic<uint64_t> generation_{0};  // each loop has its own
+  std::atomic<int> busy_{0};             // workers in the loop
+  bool open_ = false;                    // workers may join the loop
+  bool stop_ = false;
+  int sleeping_ = 0;                     // workers in wake_.Wait
   Body body_ = nullptr;
   void* user_ = nullptr;
   int64_t count_ = 0;
