@@ -170,7 +170,10 @@ namespace wherry::math {
 namespace {
 
 // Below this many multiply-adds, waking another thread costs more than it saves.
-constexpr int64_t kSerialWork = 200000;
+constexpr double kSerialWork = 200e3;
+// Above this many for each thread, there are more tasks than threads: whoever is done first takes the next one.
+constexpr double kFineWork = 4e6;
+constexpr int64_t kTasksPerThread = 4;
 
 // Relative time of the slowest task when the work is cut like this. Units: vector operations, roughly.
 double Cost(const GemmPlan& plan, int64_t tile_rows, int64_t row_parts, int64_t column_parts) {
@@ -199,11 +202,13 @@ GemmPlan PlanGemm(int64_t m, int64_t k, int64_t column_begin, int64_t column_end
   plan.row_parts = 1;
   plan.column_parts = 1;
   const int64_t n = column_end - column_begin;
-  if (threads < 2 || static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k) < kSerialWork) return plan;
+  const double work = static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k);
+  if (threads < 2 || work < kSerialWork) return plan;
   const int64_t tile_rows = WHERRY_SELECT(isa, TileRows)();
+  const int64_t tasks = threads * (work >= kFineWork * threads ? kTasksPerThread : 1);
   double best = Cost(plan, tile_rows, 1, 1);
-  for (int64_t row_parts = 1; row_parts <= threads; ++row_parts) {
-    const int64_t column_parts = threads / row_parts;
+  for (int64_t row_parts = 1; row_parts <= tasks; ++row_parts) {
+    const int64_t column_parts = tasks / row_parts;
     const double cost = Cost(plan, tile_rows, row_parts, column_parts);
     if (cost < best) {
       best = cost;
