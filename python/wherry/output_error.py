@@ -28,9 +28,10 @@ def read_arrays(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     """Arrays of an .npz by name. Raises UsageError when it is not one."""
     hint = f"{os.fspath(path)}: this is not an .npz file; save it with numpy.savez(path, name=array)"
     try:
-        with np.load(path, allow_pickle=False) as file:
-            if not isinstance(file, np.lib.npyio.NpzFile):
-                raise UsageError(hint)
+        file = np.load(path, allow_pickle=False)
+        if not isinstance(file, np.lib.npyio.NpzFile):
+            raise UsageError(hint)
+        with file:
             return {name: file[name] for name in file.files}
     except FileNotFoundError as error:
         raise UsageError(f"{os.fspath(path)}: there is no such file") from error

@@ -62,6 +62,8 @@ def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
         wherry.compile(support.graph(), tmp_path / "missing" / "m.wherry")
     with pytest.raises(PackError, match="this is a folder"):
         wherry.compile(support.graph(), tmp_path)
+    with pytest.raises(PackError, match="/dev/null: this is not a file"):  # to replace it would be bad manners
+        wherry.compile(support.graph(), "/dev/null")
 
 
 @pytest.mark.parametrize("budget", [None, "2MB"])

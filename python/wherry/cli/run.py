@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -57,10 +58,14 @@ def run(args: argparse.Namespace) -> int:
 def write_outputs(path: str, outputs: dict[str, np.ndarray]) -> None:
     """Writes an .npz, whole or not at all."""
     target = Path(path)
-    partial = target.with_name(f".{target.name}.part")
+    if target.exists() and not target.is_file():
+        raise PackError(f"{target}: this is not a file; name one for the outputs")
+    partial = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
         with partial.open("wb") as file:
             np.savez(file, **outputs)  # type: ignore[arg-type]
         partial.replace(target)
+    except OSError as error:
+        raise PackError(f"{target}: cannot be written: {error.strerror}; nothing was left behind") from error
     finally:
         partial.unlink(missing_ok=True)

@@ -263,6 +263,8 @@ def write_pack(
     Raises PackError when the file cannot be written; what was there before is then untouched.
     """
     target = Path(path)
+    if target.exists() and not target.is_file():
+        raise PackError(f"{target}: this is not a file; name one for the pack")
     try:
         handle, temporary = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent or ".")
     except OSError as error:

@@ -49,7 +49,7 @@ def parse_scheme(text: str | None) -> WeightScheme | None:
 def quantize(values: np.ndarray, scheme: WeightScheme, axis: int) -> QuantizedValue:
     """Codes of a float32 array. `axis` is the dimension of output channels.
 
-    Raises ValueError when a value is not finite: a range would not be one.
+    Raises ValueError when a value is not finite, or the range is not: it would not be one.
     """
     if not np.isfinite(values).all():
         raise ValueError("it holds NaN or infinity")
@@ -69,7 +69,10 @@ def quantize(values: np.ndarray, scheme: WeightScheme, axis: int) -> QuantizedVa
     low = values.min(axis=others).astype(np.float32).reshape(-1)
     high = values.max(axis=others).astype(np.float32).reshape(-1)
     top = (1 << scheme.bits) - 1
-    scale = ((high.astype(np.float64) - low) / top).astype(np.float32)
+    extent = high.astype(np.float64) - low
+    if (extent > np.finfo(np.float32).max).any():
+        raise ValueError("its range from minimum to maximum is wider than float32 can hold")
+    scale = (extent / top).astype(np.float32)
     scale[scale < np.finfo(np.float32).tiny] = 1.0  # a constant tensor: every code is 0, the offset says it all
     channel = axis if scheme.per_channel else None
     codes = values - _along(low, values.ndim, channel)
