@@ -1,7 +1,7 @@
 """make bench-models: every model of the zoo against TensorFlow, float32, in 1, 2, 11 and 50 partitions.
 
-The largest difference from TensorFlow, relative to the largest output before any softmax, must stay within 1e-4, and the
-number of partitions must not change a bit.
+The largest difference from TensorFlow, relative to the largest output before any softmax, must stay within 1e-4, and
+the number of partitions must not change a bit.
 """
 
 from __future__ import annotations

@@ -48,11 +48,13 @@ def test_install_command(tmp_path: Path) -> None:
     """`pip install .` in an environment of its own that sees this one's packages."""
     (command,) = [c for c in commands() if c.startswith("pip install")]
     assert command == "pip install '.[cross]'"
-    done = run([sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "-w", str(tmp_path), "."], ROOT)
+    wheel = ["wheel", "--no-deps", "--no-build-isolation", "-w", str(tmp_path), "."]
+    done = run([sys.executable, "-m", "pip", *wheel], ROOT)
     assert done.returncode == 0, done.stderr
     (wheel,) = tmp_path.glob("wherry-*.whl")
     done = run([sys.executable, "-m", "zipfile", "-l", str(wheel)], ROOT)
-    for needed in ("wherry/source/cpp/CMakeLists.txt", "wherry/source/ops_templates/ops_to_register.h.j2", "wherry/_native"):
+    source = ("cpp/CMakeLists.txt", "ops_templates/ops_to_register.h.j2", "build_configs/targets/host.toml")
+    for needed in (*(f"wherry/source/{file}" for file in source), "wherry/_native"):
         assert needed in done.stdout
 
 

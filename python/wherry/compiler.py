@@ -75,7 +75,8 @@ def check_finite(program: Program) -> None:
             bad = not np.isfinite(values).all() if strict else bool(np.isnan(values).any())
             if bad:
                 raise LoadError(
-                    f"{program.name}: weight {tensor.name!r} of node {step.name!r} holds NaN or infinity; mend the model"
+                    f"{program.name}: weight {tensor.name!r} of node {step.name!r} holds NaN or infinity; "
+                    "mend the model"
                 )
 
 

@@ -37,6 +37,7 @@ def compare(name: str, folder: Path, quantize: str | None = None, partitions: tu
 
     import wherry
     import wherry.compiler
+
     from tests import zoo
 
     model = zoo.build(name)

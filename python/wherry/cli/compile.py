@@ -61,9 +61,8 @@ def show(report: CompileReport) -> None:
     )
     quantized = report.quantize
     if quantized is not None:
-        print(
-            f"  weights {size(quantized.weight_bytes_before)} -> {size(quantized.weight_bytes_after)} as {quantized.scheme}"
-        )
+        before, after = size(quantized.weight_bytes_before), size(quantized.weight_bytes_after)
+        print(f"  weights {before} -> {after} as {quantized.scheme}")
         worst = sorted(quantized.tensors, key=lambda t: -t.relative_rms)[:5]
         for tensor in worst:
             print(f"    {tensor.name}: error {tensor.relative_rms:.2%} rms, {tensor.max_error:.3g} at most")

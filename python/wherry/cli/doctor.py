@@ -44,7 +44,8 @@ def _row(name: str, found: str, use: str, needed: bool = False) -> dict[str, Any
 
 
 def _machine() -> dict[str, Any]:
-    return _row("machine", f"{platform.system()} {platform.machine()}, {os.cpu_count()} processors", "runs everything", True)
+    found = f"{platform.system()} {platform.machine()}, {os.cpu_count()} processors"
+    return _row("machine", found, "runs everything", True)
 
 
 def _native() -> dict[str, Any]:

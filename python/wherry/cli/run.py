@@ -43,13 +43,15 @@ def run(args: argparse.Namespace) -> int:
     if args.outputs:
         write_outputs(args.outputs, outputs)
     if args.json:
-        print_json({"stats": asdict(stats), "inference_seconds": seconds, "outputs": {k: v.shape for k, v in outputs.items()}})
+        shapes = {name: array.shape for name, array in outputs.items()}
+        print_json({"stats": asdict(stats), "inference_seconds": seconds, "outputs": shapes})
         return 0
     for name, array in outputs.items():
         line = np.array2string(array.reshape(-1)[:8], precision=5, separator=", ", max_line_width=1000)
         print(f"{name} {array.dtype} {list(array.shape)}: {line}{' ...' if array.size > 8 else ''}")
     print(
-        f"loaded in {stats.load_seconds * 1e3:.1f} ms, ran in {np.median(seconds) * 1e3:.1f} ms (median of {len(seconds)}), "
+        f"loaded in {stats.load_seconds * 1e3:.1f} ms, "
+        f"ran in {np.median(seconds) * 1e3:.1f} ms (median of {len(seconds)}), "
         f"{stats.partitions} partitions, peak {size(stats.peak_bytes)}"
     )
     return 0

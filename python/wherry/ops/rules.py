@@ -46,8 +46,15 @@ ALIASES = frozenset({
     "PlaceholderWithDefault", "EnsureShape", "CheckNumerics",
 })
 
-_UNARY = ["Relu", "Relu6", "LeakyRelu", "Elu", "Selu", "Sigmoid", "Tanh", "Exp", "Log", "Log1p", "Expm1", "Sqrt", "Rsqrt", "Square", "Neg", "Abs", "Floor", "Ceil", "Round", "Rint", "Sign", "Sin", "Cos", "Erf", "Softplus", "Softsign", "Reciprocal", "Inv", "LogicalNot", "ClipByValue"]
-_BINARY = ["AddV2", "Add", "Sub", "Mul", "RealDiv", "Div", "DivNoNan", "Maximum", "Minimum", "Pow", "SquaredDifference", "FloorDiv", "FloorMod", "LogicalAnd", "LogicalOr", "BiasAdd"]
+_UNARY = [
+    "Relu", "Relu6", "LeakyRelu", "Elu", "Selu", "Sigmoid", "Tanh", "Exp", "Log", "Log1p", "Expm1", "Sqrt",
+    "Rsqrt", "Square", "Neg", "Abs", "Floor", "Ceil", "Round", "Rint", "Sign", "Sin", "Cos", "Erf", "Softplus",
+    "Softsign", "Reciprocal", "Inv", "LogicalNot", "ClipByValue",
+]
+_BINARY = [
+    "AddV2", "Add", "Sub", "Mul", "RealDiv", "Div", "DivNoNan", "Maximum", "Minimum", "Pow",
+    "SquaredDifference", "FloorDiv", "FloorMod", "LogicalAnd", "LogicalOr", "BiasAdd",
+]
 
 _CONV = OpRule(weights={1: WeightUse.FILTER})
 _DEPTHWISE = OpRule(weights={1: WeightUse.DEPTHWISE})
@@ -107,7 +114,8 @@ def runtime_attrs(op: str, attrs: Mapping[str, Any]) -> dict[str, Any]:
 
 
 _COMPILER_ATTRS = frozenset({
-    "T", "Tidx", "Tindices", "Tparams", "Taxis", "Tperm", "Tpaddings", "Tshape", "Tmultiples", "Index", "use_cudnn_on_gpu",
+    "T", "Tidx", "Tindices", "Tparams", "Taxis", "Tperm", "Tpaddings", "Tshape", "Tmultiples", "Index",
+    "use_cudnn_on_gpu",
     "num_args", "num_host_args", "host_args", "TArgs", "Targs", "Tin", "Tout", "f", "config", "config_proto",
     "executor_type", "U", "Tdim", "TI", "Tlen", "Tmax", "N", "shape", "dtype", "grad_a", "grad_b", "index_type",
     "Treduction_indices", "_output_shapes",

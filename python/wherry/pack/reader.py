@@ -52,11 +52,12 @@ class PackTensor:
 
     @property
     def stored_bytes(self) -> int:
-        """Bytes in its segment, scales and offsets included."""
-        if self.quant is None:
-            return self.nbytes
-        arrays = {WeightFormat.INT8: 1, WeightFormat.MINMAX: 2}.get(self.quant.format, 0)
-        return self.nbytes + 4 * arrays * fmt.align(self.quant.channels, 16)
+        """Bytes that it takes in its segment: scales and offsets included, each part aligned."""
+        arrays = 0
+        if self.quant is not None:
+            arrays = {WeightFormat.INT8: 1, WeightFormat.MINMAX: 2}.get(self.quant.format, 0)
+        channels = self.quant.channels if self.quant is not None else 0
+        return fmt.align(self.nbytes, fmt.TENSOR_ALIGNMENT) + 4 * arrays * fmt.align(channels, 16)
 
 
 @dataclass(frozen=True)

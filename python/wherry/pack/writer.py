@@ -129,7 +129,9 @@ def _place(weight: Weight, segment: int, buffer: _Buffer) -> _Placed:
 
 
 class _Writer:
-    def __init__(self, program: Program, partitions: list[Partition], budget: int, provenance: Mapping[str, Any]) -> None:
+    def __init__(
+        self, program: Program, partitions: list[Partition], budget: int, provenance: Mapping[str, Any]
+    ) -> None:
         self.program = program
         self.partitions = partitions
         self.budget = budget

@@ -55,8 +55,7 @@ def plan_arena(program: Program) -> None:
     order = sorted(range(len(storages)), key=lambda i: (-storages[i].nbytes, storages[i].first))
     count = len(storages)
     first, last, begin, end = (np.zeros(count, np.int64) for _ in range(4))
-    placed = 0
-    for i in order:
+    for placed, i in enumerate(order):
         storage = storages[i]
         size = _rounded(storage.nbytes)
         clash = (first[:placed] <= storage.last) & (last[:placed] >= storage.first)
@@ -69,6 +68,5 @@ def plan_arena(program: Program) -> None:
         storage.offset = at
         first[placed], last[placed] = storage.first, storage.last
         begin[placed], end[placed] = at, at + size
-        placed += 1
     program.arena_bytes = int(end.max(initial=0))
     program.arena_lower_bound = largest_live_set(storages)

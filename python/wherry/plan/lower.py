@@ -44,8 +44,8 @@ class _Lowering:
             kind = self._static(node, 0)
             if kind.dtype not in RUNTIME_TYPES:
                 self.missing.append(
-                    f"{graph.name}: node {node_name!r} ({node.op}): the runtime has no tensors of type {kind.dtype.short}, "
-                    f"which the input {name!r} is; export the model from where its inputs are numbers"
+                    f"{graph.name}: node {node_name!r} ({node.op}): the runtime has no tensors of type "
+                    f"{kind.dtype.short}, which the input {name!r} is; export the model from where its inputs are numbers"
                 )
             storage = Storage(_nbytes(kind), external=number)
             tensor = ProgramTensor(str(Ref(node_name)), kind.dtype, _dims(kind), storage)
@@ -234,10 +234,15 @@ def _plain(attrs: dict[str, Any]) -> dict[str, int | float | str | list[int]]:
             result[name] = value.decode()
         elif isinstance(value, str):
             result[name] = str(value)
-        elif isinstance(value, list | tuple) and not isinstance(value, ShapeAttr):
-            if all(isinstance(v, bool | int | np.integer) for v in value):
-                result[name] = [int(v) for v in value]
+        elif _is_ints(value):
+            result[name] = [int(v) for v in value]
     return result
+
+
+def _is_ints(value: Any) -> bool:
+    if not isinstance(value, list | tuple) or isinstance(value, ShapeAttr):
+        return False
+    return all(isinstance(v, bool | int | np.integer) for v in value)
 
 
 def set_lifetimes(program: Program) -> None:

@@ -95,7 +95,8 @@ def quantize_weights(graph: Graph, scheme: WeightScheme) -> QuantizeReport:
         try:
             value = quantize(before, scheme, axis)
         except ValueError as error:
-            raise LoadError(f"{graph.name}: weight {name!r} cannot be quantized: {error}; mend it in the model") from error
+            message = f"{graph.name}: weight {name!r} cannot be quantized: {error}; mend it in the model"
+            raise LoadError(message) from error
         node.value = value
         report.tensors.append(_measure(name, before, value))
     for node in graph.nodes.values():

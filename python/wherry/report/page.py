@@ -32,13 +32,13 @@ def describe(path: Path) -> dict[str, Any]:
 
 def _describe_pack(pack: Pack) -> dict[str, Any]:
     counts = Counter(step.kernel for step in pack.steps)
+    sizes = [sum(pack.segments[s].nbytes for s in partition.segments) for partition in pack.partitions]
+    largest = max(sizes, default=0) or 1
     bars = []
     for number, partition in enumerate(pack.partitions):
-        nbytes = sum(pack.segments[s].nbytes for s in partition.segments)
-        bars.append({"number": number + 1, "steps": partition.num_steps, "bytes": nbytes})
-    largest = max((bar["bytes"] for bar in bars), default=0) or 1
-    for bar in bars:
-        bar["percent"] = round(100 * bar["bytes"] / largest, 1)
+        nbytes = sizes[number]
+        percent = round(100 * nbytes / largest, 1)
+        bars.append({"number": number + 1, "steps": partition.num_steps, "bytes": nbytes, "percent": percent})
     return {
         "kind": "pack",
         "name": pack.name,
@@ -68,7 +68,8 @@ def _tables(content: dict[str, Any]) -> list[dict[str, Any]]:
     for key, value in content.items():
         if isinstance(value, list) and value and all(isinstance(row, dict) for row in value):
             columns = list(dict.fromkeys(name for row in value for name in row))
-            tables.append({"title": key, "columns": columns, "rows": [[_cell(r.get(c)) for c in columns] for r in value]})
+            rows = [[_cell(row.get(column)) for column in columns] for row in value]
+            tables.append({"title": key, "columns": columns, "rows": rows})
         elif isinstance(value, dict):
             tables.append({"title": key, "columns": ["", ""], "rows": [[k, _cell(v)] for k, v in value.items()]})
     return tables

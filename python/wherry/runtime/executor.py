@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import re
-from decimal import Decimal
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from types import TracebackType
 
 import numpy as np
