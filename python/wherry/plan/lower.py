@@ -45,7 +45,8 @@ class _Lowering:
             if kind.dtype not in RUNTIME_TYPES:
                 self.missing.append(
                     f"{graph.name}: node {node_name!r} ({node.op}): the runtime has no tensors of type "
-                    f"{kind.dtype.short}, which the input {name!r} is; export the model from where its inputs are numbers"
+                    f"{kind.dtype.short}, which the input {name!r} is; export the model from where its inputs are "
+                    "numbers"
                 )
             storage = Storage(_nbytes(kind), external=number)
             tensor = ProgramTensor(str(Ref(node_name)), kind.dtype, _dims(kind), storage)
