@@ -29,11 +29,11 @@ Status PrepareConv(PrepareContext& context, WeightFormat format) {
   const int64_t channels = context.input(0).dim(3);
   const int64_t depth = filter.dim(2);
   const int64_t outputs = filter.dim(3);
-  if (depth < 1 || channels % depth != 0 || context.output(0).dim(3) != outputs) {
+  if (depth < 1 || channels < 1 || channels % depth != 0 || context.output(0).dim(3) != outputs) {
     return context.Fail(Code::kCorrupt, "channels of input, filter and output do not fit");
   }
   params.groups = channels / depth;
-  if (params.groups > 0 && outputs % params.groups != 0) {
+  if (outputs % params.groups != 0) {
     return context.Fail(Code::kCorrupt, "%lld outputs cannot be cut into %lld groups", static_cast<long long>(outputs),
                         static_cast<long long>(params.groups));
   }
@@ -92,7 +92,7 @@ Status RunConv(RunContext& context, math::DequantizePanel dequantize) {
     RunGemm(context, params.plan, rows, filter, epilogue, out, outputs, context.scratch());
     return Status::Ok();
   }
-  const int64_t group_outputs = params.groups == 0 ? 0 : outputs / params.groups;
+  const int64_t group_outputs = outputs / params.groups;
   context.threads().ForEach(params.groups, [&](int64_t group, int worker) {
     const math::GemmPlan plan =
         math::PlanGemm(params.plan.m, params.plan.k, group * group_outputs, (group + 1) * group_outputs,
