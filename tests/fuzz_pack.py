@@ -2,8 +2,8 @@
 
     python tests/fuzz_pack.py --harness build/sanitize/address/harness --count 5000 PACK...
 
-The harness (tests/cpp/harness.c) runs the packs in a process of its own. One that ends it is written to --keep and named
-with the seed that makes it again.
+The harness (tests/cpp/harness.c) runs the packs in a process of its own. One that ends it is written to --keep and
+named with the seed that makes it again.
 """
 
 from __future__ import annotations
@@ -24,7 +24,9 @@ from wherry import _native
 from wherry.pack import format as fmt
 from wherry.pack.format import SectionKind
 
-_EDGES = (0, 1, 2, 3, 4, 7, 8, 15, 16, 17, 63, 64, 127, 255, 256, 65535, 1 << 20, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 1 << 40)
+_EDGES = (
+    0, 1, 2, 3, 4, 7, 8, 15, 16, 17, 63, 64, 127, 255, 256, 65535, 1 << 20, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 1 << 40,
+)
 _WIDE_EDGES = (*_EDGES, (1 << 63) - 1, 1 << 63, (1 << 64) - 1, (1 << 64) - 64)
 
 
@@ -112,7 +114,8 @@ def _change_dimension(rng: random.Random, pack: PackBytes) -> None:
     if rng.random() < 0.7:
         for tensor in tensors:
             first, count = int(tensor["dims"]), int(tensor["rank"])
-            if first <= at < first + count and int(tensor["bytes"]) and int(tensor["quant"]) == fmt.NONE and not tensor["layout"]:
+            plain = int(tensor["quant"]) == fmt.NONE and not tensor["layout"]
+            if first <= at < first + count and int(tensor["bytes"]) and plain:
                 elements = int(np.prod([int(d) for d in ints[first : first + count]], dtype=object))
                 tensor["bytes"] = min(max(elements, 0) * 4, 1 << 50)
 
@@ -178,7 +181,8 @@ def mutate(data: bytes, seed: int) -> bytes:
     pack = PackBytes(data)
     for _ in range(rng.choice((1, 1, 1, 2, 3))):
         change = rng.choices([m for m, _ in _MUTATIONS], [w for _, w in _MUTATIONS])[0]
-        with contextlib.suppress(IndexError, OverflowError, ValueError, struct.error):  # an earlier change was in the way
+        # Where an earlier change is in the way, this one is left out.
+        with contextlib.suppress(IndexError, OverflowError, ValueError, struct.error):
             change(rng, pack)
     if rng.random() < 0.97 and SectionKind.SEGMENTS in pack.tables:
         pack.rehash_segments()

@@ -49,7 +49,7 @@ CASES: dict[str, Case] = {
     "NaN": Case("compile {dir}/nan -o {out}", 1, r"holds NaN or infinity", True),
     "NaN when quantized": Case("compile {dir}/nan --quantize int8 -o {out}", 1, r"NaN or infinity", True),
     "compile budget": Case("compile {dir}/model --memory-budget 2kB -o {out}", 1, r"a budget of \d+ will do", True),
-    "too many partitions": Case("compile {dir}/model --partitions 999 -o {out}", 2, r"has \d+ steps.*ask for fewer", True),
+    "partitions": Case("compile {dir}/model --partitions 999 -o {out}", 2, r"has \d+ steps.*ask for fewer", True),
     "disk full": Case("compile {dir}/model -o {out}", 1, r"cannot be written: File too large", True, file_limit=9_000),
     "no folder": Case("compile {dir}/model -o {dir}/none/m.wherry", 1, r"there is no folder"),
     "a folder": Case("compile {dir}/model -o {dir}/empty", 1, r"this is a folder"),
@@ -79,21 +79,22 @@ CASES: dict[str, Case] = {
     "threads": Case("run {pack} --threads -2", 2, r"threads must be 0 or more"),
     "repeat": Case("run {pack} --repeat 0", 2, r"--repeat must be 1 or more"),
     "outputs nowhere": Case("run {pack} --outputs {dir}/none/o.npz", 1, r"there is no folder"),
-    "outputs to a full disk": Case("run {pack} --outputs {out}", 1, r"cannot be written: File too large", file_limit=100),
+    "outputs on a full disk": Case("run {pack} --outputs {out}", 1, r"written: File too large", file_limit=100),
     "outputs to a device": Case("run {pack} --outputs /dev/null", 1, r"/dev/null: this is not a file"),
     # other commands
     "inspect truncated": Case("inspect {dir}/truncated.wherry", 1, r"truncated\.wherry"),
     "inspect a text": Case("inspect {dir}/notes.txt", 1, r"notes\.txt"),
     "scan a flipped pack": Case("scan {dir}/flipped1.wherry", 1, r"flipped1\.wherry"),
     "no compiler": Case(
-        "build {pack} --target host --output {out}", 1, r"compiler|c\+\+|CXX", env={"PATH": "/nowhere", "CXX": "/nowhere/c++"}
+        "build {pack} --target host --output {out}", 1, r"compiler|c\+\+|CXX",
+        env={"PATH": "/nowhere", "CXX": "/nowhere/c++"},
     ),
     "unknown target": Case("build {pack} --target toaster --output {out}", 2, r"toaster"),
     # usage
     "no command": Case("", 2, r"required: COMMAND"),
     "unknown command": Case("sail", 2, r"invalid choice: 'sail'"),
     "unknown option": Case("run {pack} --fast", 2, r"unrecognized arguments: --fast"),
-    "a number that is none": Case("compile m --partitions many", 2, r"argument --partitions: invalid int value: 'many'"),
+    "no number": Case("compile m --partitions many", 2, r"argument --partitions: invalid int value: 'many'"),
 }
 
 

@@ -68,7 +68,8 @@ def _simulate(program: Program) -> None:
             assert not written & set(place(tensor)), "two outputs of a step overlap"
             written |= set(place(tensor))
             for other in step.inputs:
-                if other.storage is not None and other.storage.external is None and set(place(other)) & set(place(tensor)):
+                inside = other.storage is not None and other.storage.external is None
+                if inside and set(place(other)) & set(place(tensor)):
                     assert place(other) == place(tensor), "an output overlaps a part of an input"
         for tensor in outputs:
             value_of[tensor.name] = tensor.name

@@ -41,7 +41,9 @@ def test_views_are_no_steps(tmp_path: Path) -> None:
 def test_outputs_that_are_inputs_or_constants_are_copied(tmp_path: Path) -> None:
     constant = np.array([[3, 1], [4, 1]], np.int32)
     graph = _one_input(
-        lambda x: {"same": tf.identity(x), "view": tf.reshape(x, [12]), "fixed": tf.constant(constant), "twice": x * 2.0}
+        lambda x: {
+            "same": tf.identity(x), "view": tf.reshape(x, [12]), "fixed": tf.constant(constant), "twice": x * 2.0,
+        }
     )
     outputs = _run(graph, tmp_path)
     np.testing.assert_array_equal(outputs["same"], _X)
@@ -121,7 +123,7 @@ def test_what_a_kernel_refuses_is_said_before_there_is_a_pack(tmp_path: Path) ->
     def channels_first(x: tf.Tensor) -> dict[str, tf.Tensor]:
         return {"y": tf.raw_ops.DepthToSpace(input=tf.reshape(x, [1, 4, 3, 1]), block_size=2, data_format="NCHW")}
 
-    with pytest.raises(MissingKernelError, match="DepthToSpace.*data_format"):
+    with pytest.raises(MissingKernelError, match=r"DepthToSpace.*data_format"):
         wherry.compile(_one_input(channels_first), tmp_path / "m.wherry")
     assert not list(tmp_path.iterdir())
 

@@ -18,7 +18,10 @@ from wherry.plan.program import Program, ProgramTensor, Step, Weight
 def _program(steps: list[list[int]], sizes: list[int]) -> Program:
     """steps: for each, the numbers of the weights that it reads; sizes: their bytes."""
     value = ArrayValue(np.zeros(1, np.float32))
-    weights = [ProgramTensor(f"w{i}", DType.FLOAT, (1,), weight=Weight(value, WeightUse.PLAIN, False, n)) for i, n in enumerate(sizes)]
+    weights = [
+        ProgramTensor(f"w{i}", DType.FLOAT, (1,), weight=Weight(value, WeightUse.PLAIN, False, size))
+        for i, size in enumerate(sizes)
+    ]
     program = Program("random", {}, {})
     for number, reads in enumerate(steps):
         program.steps.append(Step(f"s{number}", "Op", "Op_f32", [weights[i] for i in reads], [], {}))

@@ -49,7 +49,8 @@ def test_the_papers_formula(bits: int, axis: int | None) -> None:
 
 @settings(max_examples=80, deadline=None)
 @given(
-    st.integers(2, 16), st.floats(-(2.0**90), 2.0**90, width=32), st.floats(2.0**-40, 2.0**90, width=32), st.integers(0, 99), st.booleans()
+    st.integers(2, 16), st.floats(-(2.0**90), 2.0**90, width=32), st.floats(2.0**-40, 2.0**90, width=32),
+    st.integers(0, 99), st.booleans(),
 )
 def test_the_error_is_half_a_step(bits: int, low: float, extent: float, seed: int, per_channel: bool) -> None:
     values = (np.random.default_rng(seed).random((9, 16)) * extent + low).astype(np.float32)

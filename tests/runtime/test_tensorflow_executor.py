@@ -22,9 +22,9 @@ def test_partitions_do_not_change_the_answer(tmp_path: Path, quantize: str | Non
             assert executor.stats.runs == 1
             assert executor.stats.load_seconds > 0
             assert executor.stats.file_bytes > 0
-            assert {name: kind for name, kind in executor.inputs.items()} == {
-                name: kind for name, kind in wherry.Executor(support.pack(tmp_path)).inputs.items()
-            }
+            with wherry.Executor(support.pack(tmp_path)) as native:
+                assert dict(executor.inputs) == native.inputs
+                assert dict(executor.outputs) == native.outputs
     for answer in answers[1:]:
         for name, array in answers[0].items():
             np.testing.assert_array_equal(answer[name], array)
@@ -44,7 +44,7 @@ def test_graphs_are_kept_where_asked(tmp_path: Path) -> None:
 
 def test_wrong_inputs() -> None:
     with wherry.TensorFlowExecutor(support.graph(), partitions=2) as executor:
-        with pytest.raises(UsageError, match="'words' .* is missing"):
+        with pytest.raises(UsageError, match=r"'words' .* is missing"):
             executor.run({"image": support.inputs()["image"]})
         with pytest.raises(UsageError, match="'image' is float64"):
             executor.run({**support.inputs(), "image": np.zeros((1, 16, 16, 3))})

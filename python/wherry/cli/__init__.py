@@ -60,7 +60,7 @@ def _line(error: Exception) -> str:
     """An error in one line."""
     if isinstance(error, MissingKernelError):
         first, *others = str(error).splitlines() or [""]
-        return first + (f" (and {len(others)} more nodes; wherry scan --debug lists all)" if others else "")
+        return first + (f" (and {len(others)} more nodes; wherry scan lists all)" if others else "")
     if isinstance(error, WherryError):
         text = str(error)
     elif isinstance(error, OSError):

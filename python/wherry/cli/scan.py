@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import json
 from typing import Any
 
 from wherry.cli.common import add_json, add_model_options, model_options
+from wherry.errors import MissingKernelError
 
 
 def register(commands: Any) -> None:
@@ -25,7 +27,12 @@ def run(args: argparse.Namespace) -> int:
 
     from wherry.selection.scan import scan_all
 
-    report = scan_all(args.models, quantize=args.quantize, **model_options(args))
+    try:
+        report = scan_all(args.models, quantize=args.quantize, **model_options(args))
+    except MissingKernelError as error:
+        missing = str(error).splitlines()
+        print(json.dumps({"missing": missing}, indent=2) if args.json else "\n".join(missing))
+        raise MissingKernelError(f"the runtime lacks a kernel for {len(missing)} nodes; all are listed") from error
     if args.output:
         Path(args.output).write_text(report.to_json())
     print(report.to_json() if args.json else report.table() + "\n", end="")
