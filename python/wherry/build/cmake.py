@@ -86,18 +86,20 @@ def run(command: Sequence[str], log: Path, environment: Mapping[str, str] | None
         raise BuildError(f"{explain(answer.stdout)}; all that was said is in {log}")
 
 
-_COMPILER_MISSING = re.compile(
-    r"(?:No (CMAKE_C(?:XX)?_COMPILER) could be found|The (CMAKE_C(?:XX)?_COMPILER):\s+(\S+))"
+# CMake's three ways of saying it: none was found; what a variable of its own names is not there; what CC or CXX names.
+_COMPILER_MISSING = (
+    re.compile(r"No CMAKE_(?P<language>C|CXX)_COMPILER could be found(?P<program>)"),
+    re.compile(r"The CMAKE_(?P<language>C|CXX)_COMPILER:\s+(?P<program>\S+)"),
+    re.compile(r"compiler \w+ in\s+(?:the\s+)?environment\s+variable\s+(?P<language>C|CX)[CX]:\s+(?P<program>\S+)"),
 )
 
 
 def explain(output: str) -> str:
     """The one line of a failed tool's output that says why."""
-    missing = _COMPILER_MISSING.search(output)
-    if missing is not None:
-        language = "C++" if "CXX" in (missing.group(1) or missing.group(2)) else "C"
-        named = f" ({missing.group(3)})" if missing.group(3) else ""
-        return f"there is no {language} compiler{named}: install one, or set {'CXX' if language == 'C++' else 'CC'}"
+    for missing in filter(None, (pattern.search(output) for pattern in _COMPILER_MISSING)):
+        language, variable = ("C++", "CXX") if "X" in missing["language"] else ("C", "CC")
+        named = f" {missing['program'].rstrip('.')}" if missing["program"] else ""
+        return f"there is no {language} compiler{named}: install one, or name it in {variable}"
     lines = [line.strip() for line in output.splitlines()]
     for pattern in (r"\berror:", r"\bfatal error\b", r"^CMake Error", r"^FAILED:", r"^ninja: error"):
         for number, line in enumerate(lines):

@@ -15,7 +15,7 @@ from wherry.errors import BuildError
 from wherry.selection.elf import ElfFile, Symbol, read_archive, read_elf
 
 # Itanium C++ ABI: _ZN <length> wherry <length> kernels <length> <name> E <arguments>
-_KERNEL = re.compile(r"^_ZN6wherry7kernels(\d+)((?:Prepare|Run)_\w+)$")
+_KERNEL = re.compile(r"^_ZN6wherry7kernels(\d+)((?:Prepare|Run)_\w+)")
 # What only a C++ runtime library defines. __cxa_atexit and __cxa_finalize are the C library's.
 _CXX_RUNTIME = re.compile(r"^(_Z|__gxx_|_Unwind_|__cxa_(?!atexit$|finalize$|thread_atexit_impl$))")
 _C_LIBRARIES = re.compile(
