@@ -12,6 +12,7 @@ import os
 import platform
 import shutil
 import sys
+import textwrap
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,6 +26,7 @@ from features import load_spectrogram
 from measure import REPEATS, Figures, MeasureError, Task, in_process, size_of, slim_runner
 from wherry.graph import Graph
 from wherry.graph.convert import to_graphdef
+from wherry.ops.catalog import catalog
 from wherry.passes import PASSES, optimise
 from wherry.selection.header import render_header
 
@@ -120,16 +122,17 @@ def scan_and_render(demo: Demo) -> None:
     (OUT / "scan.json").write_text(report.to_json())
     header = OUT / "ops_to_register.h"
     header.write_text(render_header(report))
-    say(f"{len(report.keys)} kernels: {', '.join(report.keys)}")
+    for line in textwrap.wrap(f"{len(report.keys)} kernels: {', '.join(report.keys)}", 110):
+        say(line)
     say(f"{shown(header)}, scan.json beside it")
 
 
 # ------------------------------------------------------------------------------------------------ the devices' part
 def build(demo: Demo, target: str) -> None:
-    wherry.build([demo.pack], target=target, output=OUT / "dist")
-    library = OUT / "dist" / target / "lib"
-    names = ("libwherry.a", "libwherry.so")
-    say(", ".join(f"{name} {size_of(library / name) / 1e3:.0f} kB" for name in names if (library / name).is_file()))
+    report = wherry.build([demo.pack], target=target, output=OUT / "dist", build_dir=OUT / "cmake" / target)
+    sizes = (f"{name} {report.files[name] / 1e3:.0f} kB" for name in ("lib/libwherry.so", "bin/wherry_run"))
+    say(", ".join(sizes))
+    say(f"the symbol table holds these {len(report.kernels)} of Wherry's {len(catalog().kernels)} kernels and no other")
 
 
 def arm_emulator() -> list[str] | str:
@@ -149,8 +152,7 @@ def arm_emulator() -> list[str] | str:
 def run_slim(demo: Demo, target: str, title: tuple[str, str], emulator: list[str]) -> None:
     task = demo.task(demo.pack, target)
     built = OUT / "dist" / target
-    libraries = sorted((built / "lib").glob("libwherry.so")) or sorted((built / "lib").glob("libwherry.*"))
-    figures = slim_runner(built / "bin" / "wherry_run", libraries[0], task, emulator)
+    figures = slim_runner(built / "bin" / "wherry_run", built / "lib" / "libwherry.so", task, emulator)
     add(demo, title, task, figures, TENSORFLOW_QUANTIZED)
 
 

@@ -15,8 +15,10 @@ import pytest
 SPEECH = Path(__file__).resolve().parents[2] / "examples" / "speech"
 sys.path.insert(0, str(SPEECH))
 
-from compare import LIMIT, difference, recognised  # noqa: E402
+import demo  # noqa: E402
+from compare import LIMIT, Result, difference, problems, recognised, table  # noqa: E402
 from features import load_spectrogram  # noqa: E402
+from measure import Figures  # noqa: E402
 
 LABELS: list[str] = json.loads((SPEECH / "labels.json").read_text())
 WAVS = sorted((SPEECH / "wavs").glob("*.wav"))
@@ -81,6 +83,50 @@ def test_float32_pack_is_tensorflow_to_rounding(expected: np.ndarray, probabilit
 def test_int8_pack_hears_the_same(expected: np.ndarray, probabilities: dict[str, np.ndarray]) -> None:
     assert difference(probabilities["int8"], probabilities["tensorflow int8"]) <= LIMIT
     assert recognised(probabilities["int8"], LABELS) == recognised(expected, LABELS)
+
+
+def results(of_executor: np.ndarray) -> list[Result]:
+    """TensorFlow's answer to one clip of two labels, and another answer beside it."""
+    figures = Figures(1, 1, None, 0.1, 0.1)
+    reference = Result(("TensorFlow", "float32"), np.array([[0.7, 0.3]], np.float32), figures)
+    return [reference, Result(("Executor", "float32"), of_executor, figures, reference.title)]
+
+
+@pytest.mark.parametrize(
+    ("answer", "complaints"),
+    [
+        ([0.7, 0.3], []),
+        ([0.6999, 0.3001], ["Executor float32: 0.00056 from TensorFlow with the same weights; the limit is 0.0001"]),
+        ([0.3, 0.7], ["Executor float32: pa_01 is 'ta', TensorFlow says 'pa'", "2 from TensorFlow"]),
+        ([np.nan, 0.3], ["Executor float32: an output is not finite"]),
+    ],
+)
+def test_what_is_wrong_is_said(answer: list[float], complaints: list[str]) -> None:
+    compared = results(np.array([answer], np.float32))
+    found = problems(compared, ["pa_01"], ["pa", "ta"])
+    assert len(found) == len(complaints)
+    for line, part in zip(found, complaints, strict=True):
+        assert part in line
+
+
+def test_table_has_a_row_for_each_clip_and_a_column_for_each_way() -> None:
+    lines = table(results(np.array([[0.7, 0.3]], np.float32)), ["pa_01"], ["pa", "ta"]).splitlines()
+    assert ["pa_01.wav", "pa", "pa"] in [line.split() for line in lines]
+    assert ["peak", "memory", "added", "-", "-"] in [line.split() for line in lines]
+
+
+def test_arm_is_skipped_where_it_cannot_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(demo.sys, "platform", "linux")
+    monkeypatch.setattr(demo.platform, "machine", lambda: "x86_64")
+    monkeypatch.setattr(demo.importlib.util, "find_spec", lambda name: object())
+    monkeypatch.setattr(demo.shutil, "which", lambda name: f"/usr/bin/{name}" if name == "qemu-aarch64" else None)
+    assert demo.arm_emulator() == ["qemu-aarch64"]
+    monkeypatch.setattr(demo.shutil, "which", lambda name: None)
+    assert demo.arm_emulator() == "the ARM emulator is missing: apt install qemu-user-static"
+    monkeypatch.setattr(demo.importlib.util, "find_spec", lambda name: None)
+    assert demo.arm_emulator() == "the cross compiler is missing: pip install ziglang"
+    monkeypatch.setattr(demo.sys, "platform", "darwin")
+    assert isinstance(demo.arm_emulator(), str)
 
 
 @pytest.mark.slow
