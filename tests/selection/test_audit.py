@@ -8,9 +8,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from wherry.build.tools import package_folder, zig_program
 from wherry.errors import BuildError
+from wherry.selection.archive import archive_members, read_archive, read_library
 from wherry.selection.audit import audit, kernel_function, kernels_in, undefined_in
-from wherry.selection.elf import archive_members, read_archive, read_elf
 
 COMPILER = os.environ.get("CXX") or shutil.which("c++")
 LINKER = os.environ.get("CC") or shutil.which("cc")
@@ -110,12 +111,36 @@ def test_names_of_kernel_functions() -> None:
         assert kernel_function(name) is None
 
 
+@pytest.mark.skipif(package_folder("ziglang") is None, reason="the Python package ziglang is not installed")
+@pytest.mark.parametrize(
+    ("target", "flags"),
+    [
+        ("aarch64-macos", []),
+        ("arm-linux-musleabihf", ["-nostdlib"]),  # ELF of 32 bits
+        ("aarch64-linux-musl", ["-nostdlib"]),
+    ],
+)
+def test_libraries_of_other_systems(target: str, flags: list[str], tmp_path: Path) -> None:
+    zig = str(zig_program())
+    (tmp_path / "a.cc").write_text(_kernels(*RELU))
+    compile_flags = ["-target", target, "-std=c++20", "-O1", "-g0", "-fPIC", "-fvisibility=hidden"]
+    subprocess.run([zig, "c++", *compile_flags, "-c", str(tmp_path / "a.cc"), "-o", str(tmp_path / "a.o")], check=True)
+    archive, symbols, stripped = (tmp_path / name for name in ("libwherry.a", "symbols.so", "stripped.so"))
+    subprocess.run([zig, "ar", "qc", str(archive), str(tmp_path / "a.o")], check=True)
+    strip = "-Wl,-x" if "macos" in target else "-Wl,-s"
+    for output, extra in ((symbols, []), (stripped, [strip])):
+        link = [zig, "cc", "-target", target, "-shared", "-g0", *flags, *extra]
+        subprocess.run([*link, str(tmp_path / "a.o"), "-o", str(output)], check=True)
+    assert audit({"Relu_f32"}, archive, symbols, stripped).problems == ()
+    assert len(audit({"Tanh_f32"}, archive, symbols, stripped).problems) == 4
+
+
 @pytest.mark.skipif(NM is None, reason="there is no nm")
 def test_symbols_are_those_that_nm_lists(tmp_path: Path) -> None:
     source = _kernels(*RELU) + "int outside(); int inside() { return outside(); }"
     archive, symbols, _ = _library(tmp_path, source)
     assert NM is not None
-    for file, ours in ((archive, read_archive(archive)), (symbols, [read_elf(symbols)])):
+    for file, ours in ((archive, read_archive(archive)), (symbols, [read_library(symbols)])):
         listed = subprocess.run([NM, "--format=posix", str(file)], capture_output=True, text=True, check=True).stdout
         rows = [line.split() for line in listed.splitlines() if line and not line.endswith(":")]
         theirs = {(row[0].split("@")[0], row[1] not in "UwvV" or len(row) > 2) for row in rows}
@@ -134,4 +159,4 @@ def test_files_that_are_not_libraries(tmp_path: Path) -> None:
     with pytest.raises(BuildError, match="not an archive"):
         read_archive(tmp_path / "text")
     with pytest.raises(BuildError, match="not a little-endian ELF"):
-        read_elf(tmp_path / "text")
+        read_library(tmp_path / "text")

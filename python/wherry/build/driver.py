@@ -24,7 +24,7 @@ from wherry.selection.header import HEADER_NAME, write_if_changed, write_selecti
 from wherry.selection.report import ScanReport
 from wherry.selection.scan import scan_all
 
-INSTALLED = ("lib/libwherry.a", "lib/libwherry.so", "bin/wherry_run")
+SHARED_NAMES = ("libwherry.so", "libwherry.dylib")
 
 
 @dataclass(frozen=True)
@@ -102,9 +102,9 @@ def build(
     with _locked(work):
         _compile(chosen, scan, folder, jobs or os.cpu_count() or 1, seconds)
         start = time.perf_counter()
+        shared = _shared_name(folder)
         report = audit(
-            scan.keys, folder.build / "libwherry.a", folder.build / "symbols" / "libwherry.so",
-            folder.build / "libwherry.so",
+            scan.keys, folder.build / "libwherry.a", folder.build / "symbols" / shared, folder.build / shared
         )
         report.check()
         seconds["audit"] = time.perf_counter() - start
@@ -153,9 +153,17 @@ def _install(scan: ScanReport, folder: BuildFolder, destination: Path) -> None:
         write_if_changed(destination / "kernels.json", scan.to_json())
     except OSError as error:
         raise BuildError(f"{destination}: cannot be written: {error.strerror}") from error
-    for name in INSTALLED:
+    for name in ("lib/libwherry.a", f"lib/{_shared_name(folder)}", "bin/wherry_run"):
         if not (destination / name).is_file():
             raise BuildError(f"{destination / name} was not installed; see {folder.log}")
+
+
+def _shared_name(folder: BuildFolder) -> str:
+    """The shared library's name, as the target's system has it."""
+    for name in SHARED_NAMES:
+        if (folder.build / name).is_file():
+            return name
+    raise BuildError(f"{folder.build} has no shared library; see {folder.log}")
 
 
 @contextmanager

@@ -12,14 +12,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from wherry.errors import BuildError
-from wherry.selection.elf import ElfFile, Symbol, read_archive, read_elf
+from wherry.selection.archive import read_archive, read_library
+from wherry.selection.object_file import LOCAL, ObjectFile, Symbol
 
 # Itanium C++ ABI: _ZN <length> wherry <length> kernels <length> <name> E <arguments>
 _KERNEL = re.compile(r"^_ZN6wherry7kernels(\d+)((?:Prepare|Run)_\w+)")
 # What only a C++ runtime library defines. __cxa_atexit and __cxa_finalize are the C library's.
 _CXX_RUNTIME = re.compile(r"^(_Z|__gxx_|_Unwind_|__cxa_(?!atexit$|finalize$|thread_atexit_impl$))")
+_LINKERS_OWN = ("_init", "_fini", "__dso_handle", "_mh_dylib_header")
 _C_LIBRARIES = re.compile(
-    r"^(lib(c|m|pthread|dl|rt)\.so(\.\d+)?|libc\.musl-\w+\.so\.1|ld-(linux|musl)[\w.-]*\.so(\.\d+)?)$"
+    r"^(lib(c|m|pthread|dl|rt)\.so(\.\d+)?|libc\.musl-\w+\.so\.1|ld-(linux|musl)[\w.-]*\.so(\.\d+)?"
+    r"|libSystem\.B\.dylib)$"
 )
 
 
@@ -60,7 +63,7 @@ def kernels_in(symbols: Iterable[Symbol]) -> dict[str, set[str]]:
     return found
 
 
-def undefined_in(files: Iterable[ElfFile]) -> set[str]:
+def undefined_in(files: Iterable[ObjectFile]) -> set[str]:
     """Symbols that the files want and none of them defines."""
     wanted: set[str] = set()
     defined: set[str] = set()
@@ -68,7 +71,7 @@ def undefined_in(files: Iterable[ElfFile]) -> set[str]:
         for symbol in file.symbols():
             if not symbol.defined:
                 wanted.add(symbol.name)
-            elif symbol.binding != 0:
+            elif symbol.binding != LOCAL:
                 defined.add(symbol.name)
     return wanted - defined
 
@@ -83,7 +86,7 @@ def audit(
     problems += _cxx_problems(archive.name, undefined)
     files = [archive.name]
     if shared is not None:
-        library = read_elf(shared)
+        library = read_library(shared)
         problems += _compare(shared.name, kernels_in(library.symbols()), selected)
         wanted = {symbol.name for symbol in library.symbols(dynamic=True) if not symbol.defined}
         undefined |= wanted
@@ -91,7 +94,7 @@ def audit(
         problems += _shared_problems(library, shared.name)
         files.append(shared.name)
         if stripped is not None:
-            problems += _stripped_problems(library, read_elf(stripped), stripped.name)
+            problems += _stripped_problems(library, read_library(stripped), stripped.name)
     return AuditReport(tuple(sorted(selected)), tuple(files), tuple(sorted(undefined)), tuple(problems))
 
 
@@ -111,23 +114,23 @@ def _cxx_problems(name: str, undefined: Iterable[str]) -> list[str]:
     return [f"{name} needs a C++ runtime library for {', '.join(found)}"] if found else []
 
 
-def _shared_problems(library: ElfFile, name: str) -> list[str]:
+def _shared_problems(library: ObjectFile, name: str) -> list[str]:
     problems = []
-    strange = sorted(each for each in library.needed() if not _C_LIBRARIES.match(each))
+    strange = sorted(each for each in library.needed() if not _C_LIBRARIES.match(Path(each).name))
     if strange:
         problems.append(f"{name} needs {', '.join(strange)}")
     exported = sorted(
         symbol.name for symbol in library.symbols(dynamic=True)
-        if symbol.exported and not symbol.name.startswith("wherry_") and symbol.name not in ("_init", "_fini")
+        if symbol.exported and not symbol.name.startswith("wherry_") and symbol.name not in _LINKERS_OWN
     )
     if exported:
         problems.append(f"{name} exports more than the C API: {', '.join(exported)}")
     return problems
 
 
-def _stripped_problems(library: ElfFile, stripped: ElfFile, name: str) -> list[str]:
+def _stripped_problems(library: ObjectFile, stripped: ObjectFile, name: str) -> list[str]:
     problems = []
-    if next(iter(stripped.symbols()), None) is not None:
+    if not stripped.stripped():
         problems.append(f"{name} still has a symbol table")
     if library.loaded() != stripped.loaded():
         problems.append(f"{name} is not the same code as the library that was audited")

@@ -1,37 +1,18 @@
-"""Reads the symbol tables of ELF objects, shared libraries and ar archives, of any target, with no tool but Python.
-
-Just what the audit asks: which symbols a file defines, which it wants, which libraries it names. After the System V
-ABI, chapters 4 and 5 (ELF), and the format of GNU ar.
-"""
+"""Reads ELF objects and shared libraries, of any target and without other tools. After the System V ABI, part 4."""
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from wherry.errors import BuildError
+from wherry.selection.object_file import Symbol
 
 _SHT_SYMTAB, _SHT_DYNAMIC, _SHT_DYNSYM = 2, 6, 11
 _DT_NEEDED = 1
 _PT_LOAD = 1
 _SHN_UNDEF = 0
-_LOCAL, _GLOBAL, _WEAK = 0, 1, 2
-
-
-@dataclass(frozen=True)
-class Symbol:
-    """binding: 0 local, 1 global, 2 weak. visibility: 0 default, 2 hidden."""
-
-    name: str
-    defined: bool
-    binding: int
-    visibility: int
-
-    @property
-    def exported(self) -> bool:
-        return self.defined and self.binding in (_GLOBAL, _WEAK) and self.visibility in (0, 3)
 
 
 @dataclass(frozen=True)
@@ -44,7 +25,7 @@ class _Section:
 
 
 class ElfFile:
-    """One object file or shared library, little-endian, of 32 or 64 bits."""
+    """An ObjectFile, little-endian, of 32 or 64 bits."""
 
     def __init__(self, data: bytes, name: str) -> None:
         self.data, self.name = data, name
@@ -77,7 +58,6 @@ class ElfFile:
         return _Section(kind, offset, size, link, entry)
 
     def symbols(self, dynamic: bool = False) -> Iterator[Symbol]:
-        """The static symbol table, or the dynamic one. Nothing when the file has none (it was stripped)."""
         for section in self._sections:
             if section.type == (_SHT_DYNSYM if dynamic else _SHT_SYMTAB):
                 yield from self._table(section)
@@ -95,8 +75,10 @@ class ElfFile:
     def _string(self, at: int) -> str:
         return self.data[at : self.data.index(b"\0", at)].decode("utf-8", "replace")
 
+    def stripped(self) -> bool:
+        return next(self.symbols(), None) is None
+
     def needed(self) -> list[str]:
-        """Libraries that the dynamic linker is told to load."""
         form = struct.Struct("<QQ" if self._wide else "<II")
         found = []
         for section in self._sections:
@@ -110,7 +92,6 @@ class ElfFile:
         return found
 
     def loaded(self) -> list[tuple[int, bytes]]:
-        """(address, bytes) of everything that is loaded into a process, less the ELF header itself."""
         header = 64 if self._wide else 52
         parts = []
         for i in range(self._programs):
@@ -124,35 +105,3 @@ class ElfFile:
             skip = max(0, min(size, header - offset))  # it says where section tables are, which stripping moves
             parts.append((address + skip, self.data[offset + skip : offset + size]))
         return parts
-
-
-def archive_members(data: bytes, name: str) -> Iterator[tuple[str, bytes]]:
-    """The members of an ar archive. Raises BuildError when it is not one, or a thin one."""
-    if data[:8] != b"!<arch>\n":
-        raise BuildError(f"{name}: this is not an archive; the audit cannot read it")
-    at, long_names = 8, b""
-    while at + 60 <= len(data):
-        title, size = data[at : at + 16].rstrip(), int(data[at + 48 : at + 58])
-        body = data[at + 60 : at + 60 + size]
-        at += 60 + size + size % 2
-        if title in (b"/", b"/SYM64/") or title.startswith(b"__.SYMDEF"):
-            continue
-        if title == b"//":
-            long_names = body
-        elif title.startswith(b"#1/"):  # BSD: the name stands before the body
-            length = int(title[3:])
-            yield body[:length].rstrip(b"\0").decode(), body[length:]
-        elif title.startswith(b"/"):
-            start = int(title[1:])
-            yield long_names[start : long_names.index(b"\n", start)].rstrip(b"/").decode(), body
-        else:
-            yield title.rstrip(b"/").decode(), body
-
-
-def read_archive(path: Path) -> list[ElfFile]:
-    """The object files of a static library."""
-    return [ElfFile(body, f"{path}({member})") for member, body in archive_members(path.read_bytes(), str(path))]
-
-
-def read_elf(path: Path) -> ElfFile:
-    return ElfFile(path.read_bytes(), str(path))
