@@ -91,6 +91,17 @@ def test_audit_holds_and_notices(slim: Slim) -> None:
     assert read_library(slim.folder / "lib" / "libwherry.so").stripped()
 
 
+@pytest.mark.skipif(os.uname().sysname != "Linux", reason="asks the GNU C library")
+def test_the_c_library_has_all_that_is_needed(slim: Slim) -> None:
+    libraries = [ctypes.CDLL(name) for name in ("libc.so.6", "libm.so.6")]
+    weak = {"_ITM_deregisterTMCloneTable", "_ITM_registerTMCloneTable", "__gmon_start__", "_GLOBAL_OFFSET_TABLE_"}
+    missing = {
+        symbol for symbol in set(slim.report.audit.undefined) - weak
+        if not any(hasattr(library, symbol) for library in libraries)
+    }
+    assert missing == set()
+
+
 @pytest.mark.parametrize("name", MODELS)
 def test_same_bytes_as_the_full_library(slim: Slim, name: str, tmp_path: Path) -> None:
     x, output, expected = _answer(slim, name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from wherry.build.tools import highway_folder
+from wherry.cli import main
 from wherry.ops.catalog import Catalog, Kernel
 from wherry.resources import source_dir
 from wherry.selection.header import CMAKE_NAME, HEADER_NAME, render_cmake, render_header, write_selection
@@ -61,6 +63,30 @@ def test_nothing_is_written_again_without_a_change(tmp_path: Path) -> None:
 def test_model_name_cannot_leave_its_comment() -> None:
     report = ScanReport((ScannedModel("x", "a\n#error b\\", 1, 0),), REPORT.kernels)
     assert "\n#error" not in render_header(report) and "\\\n" not in render_header(report).split("#ifndef")[0]
+
+
+def test_command_renders_both_formats(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    scan = tmp_path / "scan.json"
+    scan.write_text(ScanReport(REPORT.models, REPORT.kernels[1:]).to_json())
+    assert main(["header", str(scan), "-o", str(tmp_path / "selection")]) == 0
+    assert capsys.readouterr().out.split() == [str(tmp_path / "selection" / name) for name in (HEADER_NAME, CMAKE_NAME)]
+    assert "elementwise/relu.cc" in (tmp_path / "selection" / CMAKE_NAME).read_text()
+    assert main(["header", str(scan)]) == 0
+    assert capsys.readouterr().out == (tmp_path / "selection" / HEADER_NAME).read_text()
+
+    graph = tmp_path / "net.pbtxt"
+    graph.write_text('node { name: "x" op: "Placeholder" attr { key: "dtype" value { type: DT_FLOAT } } }')
+    assert main(["header", "--format", "tensorflow", str(graph), "--json"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert shown["ops"] == ["NoOp", "Placeholder", "_Recv", "_Send"] and "PlaceholderOp" in shown["kernel_classes"]
+    assert main(["header", "--format", "tensorflow", str(graph), "-o", str(tmp_path / "tf.h")]) == 0
+    assert '"PlaceholderOp",' in (tmp_path / "tf.h").read_text()
+
+
+def test_options_of_the_other_format_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["header", "net.wherry", "--optimise"]) == 2
+    assert main(["header", "net.pb", "--format", "tensorflow", "--quantize", "int8"]) == 2
+    assert capsys.readouterr().err.count("\n") == 2
 
 
 def _compiles(source: str, include: Path, tmp_path: Path, *flags: str) -> tuple[bool, str]:
