@@ -31,8 +31,8 @@ APPLICATIONS: dict[str, tuple[str, int]] = {
 }
 
 
-def build(name: str, size: int | None = None) -> Any:
-    """The keras.Model called `name`. `size` overrides height and width of an image model's input."""
+def build(name: str, size: int | None = None, classes: int = CLASSES) -> Any:
+    """The keras.Model called `name`. For image models, `size` overrides height and width, `classes` the outputs."""
     import keras
 
     keras.backend.clear_session()
@@ -42,7 +42,7 @@ def build(name: str, size: int | None = None) -> Any:
         side = size or default
         model = getattr(keras.applications, constructor)(
             weights=None,
-            classes=CLASSES,
+            classes=classes,
             classifier_activation=None,
             input_tensor=keras.Input((side, side, 3), name="x"),
         )

@@ -22,7 +22,7 @@ from wherry.plan.partition import Partition, by_count, by_limit
 from wherry.plan.program import Program
 from wherry.quantize import QuantizeReport, parse_scheme, quantize_weights
 from wherry.runtime.executor import parse_bytes
-from wherry.runtime.trial import memory_needed
+from wherry.runtime.trial import PLANNED_THREADS, memory_needed
 
 _FIRST_GUESS = 4 << 20  # of what tables and scratch memory take; measured once the pack is written
 
@@ -39,6 +39,7 @@ class CompileReport:
     arena_bytes: int
     arena_lower_bound: int
     memory_needed: int
+    threads: int
     kernels: list[str]
     quantize: QuantizeReport | None = None
     passes: list[dict[str, Any]] = field(default_factory=list)
@@ -85,7 +86,9 @@ class _TooMuch(Exception):
         self.needed = needed
 
 
-def _write(program: Program, cut: list[Partition], path: Path, budget: int, provenance: Mapping[str, Any]) -> int:
+def _write(
+    program: Program, cut: list[Partition], path: Path, budget: int, provenance: Mapping[str, Any], threads: int
+) -> int:
     """Writes a pack that the runtime has opened; returns the memory that it needs. Raises _TooMuch beyond a budget."""
     from wherry.pack.writer import write_pack
 
@@ -93,7 +96,7 @@ def _write(program: Program, cut: list[Partition], path: Path, budget: int, prov
 
     def check(written: Path) -> None:
         nonlocal needed
-        needed = memory_needed(written, program.name)
+        needed = memory_needed(written, program.name, threads)
         if budget and needed > budget:
             raise _TooMuch(needed)
 
@@ -102,7 +105,7 @@ def _write(program: Program, cut: list[Partition], path: Path, budget: int, prov
 
 
 def _write_within(
-    program: Program, path: Path, budget: int, provenance: Mapping[str, Any]
+    program: Program, path: Path, budget: int, provenance: Mapping[str, Any], threads: int
 ) -> tuple[list[Partition], int]:
     """Cuts the program so that it runs inside the budget, and writes it. Returns the cut and the memory needed."""
     largest_step = max((sum({id(w): w.stored_bytes for w in s.weights}.values()) for s in program.steps), default=0)
@@ -111,14 +114,15 @@ def _write_within(
         limit = max(budget - overhead, largest_step)
         partitions = by_limit(program, limit)
         try:
-            return partitions, _write(program, partitions, path, budget, provenance)
+            return partitions, _write(program, partitions, path, budget, provenance, threads)
         except _TooMuch as error:
             needed = error.needed
         most = max(p.weight_bytes for p in partitions)
         if most <= largest_step:
             raise BudgetError(
-                f"{program.name} cannot run in {budget} bytes: {program.arena_bytes} are for tensors, {largest_step} "
-                f"for the weights of its largest step; a budget of {needed} will do"
+                f"{program.name} cannot run in {budget} bytes: {program.arena_bytes} are for tensors, {most} for the "
+                f"weights of its largest partition, {needed - most - program.arena_bytes} for tables and the scratch "
+                f"memory of {threads} threads; a budget of {needed} will do, or fewer threads"
             )
         # What the weights leave over was measured now. Each turn takes away at least what was lacking.
         overhead = max(needed - most, overhead + needed - budget)
@@ -135,6 +139,7 @@ def compile(
     outputs: Sequence[str] | None = None,
     samples: Samples = None,
     measure_outputs: bool = True,
+    threads: int = PLANNED_THREADS,
 ) -> CompileReport:
     """Compiles a model into a pack.
 
@@ -145,12 +150,14 @@ def compile(
     partitions: how many, instead of a budget
     samples: inputs by name, or an .npz of them, on which quantized and float32 outputs are compared; random ones
         otherwise. measure_outputs=False leaves that out
+    threads: for how many the budget must do; each has scratch memory of its own
 
     Raises LoadError, UsageError, MissingKernelError, BudgetError or PackError; each says what to do.
     """
-    if memory_budget is not None and partitions is not None:
-        raise UsageError("give either a memory budget or a number of partitions, not both")
+    _check_arguments(memory_budget, partitions, threads)
     scheme = parse_scheme(quantize)
+    if samples is not None and scheme is None:
+        raise UsageError("samples have no effect on a model that is not quantized; say how with quantize")
     budget = parse_bytes(memory_budget)
     path = Path(output)
     if not (path.parent or Path()).is_dir():
@@ -173,10 +180,10 @@ def compile(
     start = time.perf_counter()
     provenance = _provenance(model, graph, quantize)
     if budget:
-        cut, needed = _write_within(program, path, budget, provenance)
+        cut, needed = _write_within(program, path, budget, provenance, threads)
     else:
         cut = by_count(program, partitions if partitions is not None else 1)
-        needed = _write(program, cut, path, 0, provenance)
+        needed = _write(program, cut, path, 0, provenance, threads)
     seconds["write"] = time.perf_counter() - start
     if report is not None and reference is not None:
         report.outputs = reference.compare(path)
@@ -189,11 +196,20 @@ def compile(
         arena_bytes=program.arena_bytes,
         arena_lower_bound=program.arena_lower_bound,
         memory_needed=needed,
+        threads=threads,
         kernels=sorted({step.kernel for step in program.steps}),
         quantize=report,
         passes=passes,
         seconds=seconds,
     )
+
+
+def _check_arguments(memory_budget: int | str | None, partitions: int | None, threads: int) -> None:
+    if memory_budget is not None and partitions is not None:
+        raise UsageError("give either a memory budget or a number of partitions, not both")
+    for name, value in (("partitions", partitions), ("threads", threads)):
+        if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
+            raise UsageError(f"{name} must be a whole number from 1 on, not {value!r}")
 
 
 def _provenance(model: Any, graph: Graph, quantize: str | None) -> dict[str, Any]:

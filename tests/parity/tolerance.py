@@ -1,8 +1,8 @@
 """How closely each class of kernels must agree with TensorFlow: declared here and nowhere else.
 
 EXACT: integers, booleans, data movement, and arithmetic of one rounding. ROUNDING: elementwise functions that
-two libraries approximate differently; APPROXIMATE where TensorFlow itself is up to 7 ulp from the exact value (each such
-kernel is also held to ROUNDING against float64). SUMS: many terms added in an order of the kernel's choice.
+two libraries approximate differently; APPROXIMATE where TensorFlow itself is up to 7 ulp from the exact value (each
+such kernel is also held to ROUNDING against float64). SUMS: many terms added in an order of the kernel's choice.
 """
 
 from __future__ import annotations

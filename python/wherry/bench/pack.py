@@ -54,6 +54,8 @@ def _reset_peak() -> bool:
 
 
 def _measure_here(pack: str, threads: int, budget: int, runs: int) -> PackMeasurement:
+    from wherry import _native  # noqa: F401  (its code is not what a pack adds)
+
     can_reset = _reset_peak()
     before = resident_bytes("VmRSS")
     with Executor(pack, threads=threads, memory_budget=budget) as executor:

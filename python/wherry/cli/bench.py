@@ -35,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
     print(f"{'  waiting for weights':24} {result.io_seconds * 1e3:10.2f} ms")
     print(f"{'memory held at most':24} {size(result.peak_bytes):>13}")
     if result.grown_bytes is not None:
-        print(f"{'process grew by':24} {size(result.grown_bytes):>13}")
+        print(f"{'process grew by':24} {size(result.grown_bytes):>13} with inputs, outputs, threads and code")
     else:
         print("how much the process grew is not known on this system", file=sys.stderr)
     return 0

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from wherry.cli.common import add_json, add_model_options, model_options, print_json, size
 from wherry.errors import UsageError
+from wherry.runtime.trial import PLANNED_THREADS
 
 if TYPE_CHECKING:
     from wherry.compiler import CompileReport
@@ -24,6 +25,10 @@ def register(commands: Any) -> None:
     plan = parser.add_mutually_exclusive_group()
     plan.add_argument("--memory-budget", metavar="SIZE", help="the most that running may add to a process: 64MB, 64MiB")
     plan.add_argument("--partitions", type=int, metavar="N", help="how many partitions, instead of a budget")
+    parser.add_argument(
+        "--threads", type=int, default=PLANNED_THREADS, metavar="N",
+        help=f"for how many threads the budget must do, as each has scratch memory (default: {PLANNED_THREADS})",
+    )
     parser.add_argument(
         "--samples", metavar="FILE.npz",
         help="inputs on which the outputs of the quantized and the float32 model are compared (default: random ones)",
@@ -44,7 +49,8 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(f"the pack would overwrite the model {args.model}; name another file with -o")
     report = compile_model(
         args.model, output, quantize=args.quantize, memory_budget=args.memory_budget, partitions=args.partitions,
-        samples=args.samples, measure_outputs=not args.no_output_error, **model_options(args),
+        samples=args.samples, measure_outputs=not args.no_output_error,
+        threads=args.threads, **model_options(args),
     )
     if args.json:
         print_json(report)
@@ -56,7 +62,8 @@ def run(args: argparse.Namespace) -> int:
 def show(report: CompileReport) -> None:
     print(f"{report.pack}: {size(report.file_bytes)}, {report.steps} steps in {report.partitions} partitions")
     print(
-        f"  memory needed {size(report.memory_needed)}: tensors {size(report.arena_bytes)}, largest partition "
+        f"  memory needed with {report.threads} threads {size(report.memory_needed)}: "
+        f"tensors {size(report.arena_bytes)}, largest partition "
         f"{size(report.largest_partition_bytes)}"
     )
     quantized = report.quantize

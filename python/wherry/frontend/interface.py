@@ -129,7 +129,10 @@ def _by_name(graph: Graph, shapes: Any) -> dict[str, tuple[int | None, ...]]:
     for name, shape in shapes.items():
         if name not in graph.inputs:
             raise UsageError(f"{graph.name}: there is no input {name!r}; inputs are {listing(graph.inputs)}")
-        sizes = tuple(None if size is None or int(size) == -1 else int(size) for size in shape)
+        try:
+            sizes = tuple(None if size is None or int(size) == -1 else int(size) for size in shape)
+        except (TypeError, ValueError) as error:
+            raise UsageError(f"{graph.name}: {shape!r} is not a shape for input {name!r}; give numbers") from error
         if any(size is not None and size < 1 for size in sizes):
             raise UsageError(f"{graph.name}: {spell(sizes)} is not a shape for input {name!r}; sizes are at least 1")
         result[name] = sizes

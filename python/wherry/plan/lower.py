@@ -185,8 +185,15 @@ class _Lowering:
         weights = f" with {formats} weights" if formats else ""
         self.missing.append(
             f"{self.graph.name}: node {node.name!r}: the runtime has no kernel for {op}({types}) -> ({results})"
-            f"{weights}; add one under cpp/kernels, or cut the model before it with --outputs"
+            f"{weights}; cut the model before it{self._before(node)}, or add a kernel under cpp/kernels"
         )
+
+    def _before(self, node: Node) -> str:
+        """What to pass to --outputs so that the model ends before a node."""
+        for ref in node.inputs:
+            if self.graph.nodes[ref.node].op not in ("Const", "Placeholder"):
+                return f" (--outputs {ref.node}:{ref.index})"
+        return ""
 
     def _output(self, name: str, ref: Ref) -> ProgramTensor:
         """An output lives in the arena; one that is an input or a constant is copied there."""

@@ -36,6 +36,8 @@ def parse_scheme(text: str | None) -> WeightScheme | None:
     """Reads what --quantize takes. None stands for float32 weights. Raises UsageError for anything else."""
     if text is None or text in ("none", "float32"):
         return None
+    if not isinstance(text, str):
+        raise UsageError(f"{text!r} is not a weight format; there are {SCHEMES}")
     if text == "float16":
         return WeightScheme("float16", 16, False)
     if text == "int8":

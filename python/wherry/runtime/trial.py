@@ -7,18 +7,18 @@ import os
 from wherry.errors import BudgetError, MissingKernelError, RuntimeFailure, WherryError
 from wherry.runtime.executor import Executor
 
-# Scratch memory grows with the number of threads: packs are measured with this many.
+# Scratch memory grows with the number of threads: packs are planned for this many unless told otherwise.
 PLANNED_THREADS = 4
 NO_LIMIT = 1 << 62
 
 
-def memory_needed(path: str | os.PathLike[str], name: str) -> int:
-    """The smallest budget that a pack runs in with PLANNED_THREADS.
+def memory_needed(path: str | os.PathLike[str], name: str, threads: int = PLANNED_THREADS) -> int:
+    """The smallest budget that a pack runs in with so many threads.
 
     Raises MissingKernelError, naming the model, when a kernel refuses its step: the compiler thought that it would not.
     """
     try:
-        with Executor(path, threads=PLANNED_THREADS, memory_budget=NO_LIMIT) as executor:
+        with Executor(path, threads=threads, memory_budget=NO_LIMIT) as executor:
             return executor.stats.memory_needed
     except (BudgetError, RuntimeFailure):
         raise
