@@ -17,22 +17,22 @@ from wherry.errors import BuildError, UsageError
 from wherry.selection.report import ScannedModel, ScanReport, kernel_use
 
 CMAKE = CMake(Path("/tools/cmake"), (3, 30, 0), Path("/tools/ninja"))
-FOLDER = BuildFolder(Path("/src"), Path("/work/cmake"))
+FOLDER = BuildFolder(Path("/src"), Path("/scratch/cmake"))
 REPORT = ScanReport((ScannedModel("net", "net.wherry", 2, 0),), (kernel_use("Relu_f32", 1, 0, 0),))
 
 
 def test_configure_command() -> None:
     command = cm.configure_command(CMAKE, FOLDER, {"B": True, "A": "x;y", "C": False}, Path("/t.cmake"))
     assert command == [
-        "/tools/cmake", "-S", "/src", "-B", "/work/cmake", "-G", "Ninja", "-DCMAKE_MAKE_PROGRAM=/tools/ninja",
+        "/tools/cmake", "-S", "/src", "-B", "/scratch/cmake", "-G", "Ninja", "-DCMAKE_MAKE_PROGRAM=/tools/ninja",
         "-DCMAKE_TOOLCHAIN_FILE=/t.cmake", "-DA=x;y", "-DB=ON", "-DC=OFF",
     ]
 
 
 def test_build_and_install_commands() -> None:
-    assert cm.build_command(CMAKE, FOLDER, 3) == ["/tools/cmake", "--build", "/work/cmake", "--parallel", "3"]
+    assert cm.build_command(CMAKE, FOLDER, 3) == ["/tools/cmake", "--build", "/scratch/cmake", "--parallel", "3"]
     assert cm.install_command(CMAKE, FOLDER, Path("/out/host")) == [
-        "/tools/cmake", "--install", "/work/cmake", "--prefix", "/out/host"
+        "/tools/cmake", "--install", "/scratch/cmake", "--prefix", "/out/host"
     ]
 
 
