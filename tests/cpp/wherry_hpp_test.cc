@@ -1,6 +1,7 @@
 // Tests the C++ wrapper on a pack whose answer is known: wherry_hpp_test PACK INPUT.bin OUTPUT.bin
 #include "wherry/wherry.hpp"
 
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -8,6 +9,10 @@
 #include <utility>
 
 static_assert(!std::is_copy_constructible_v<wherry::Model> && !std::is_copy_assignable_v<wherry::Model>);
+static_assert(wherry::DTypeOf<float>() == WHERRY_FLOAT32 && wherry::DTypeOf<double>() == WHERRY_FLOAT64);
+static_assert(wherry::DTypeOf<bool>() == WHERRY_BOOL && wherry::DTypeOf<std::int8_t>() == WHERRY_INT8);
+static_assert(wherry::DTypeOf<std::uint16_t>() == WHERRY_UINT16 && wherry::DTypeOf<std::int32_t>() == WHERRY_INT32);
+static_assert(wherry::DTypeOf<long long>() == WHERRY_INT64 && wherry::DTypeOf<std::uint64_t>() == WHERRY_UINT64);
 static_assert(std::is_nothrow_move_constructible_v<wherry::Model>);
 
 namespace {
@@ -47,7 +52,7 @@ int main(int argc, char** argv) {
   const Floats expected(argv[3]);
   wherry::Model model;
   CHECK(model.OpenPath("/nonexistent") == WHERRY_IO);
-  CHECK(std::strlen(model.message()) > 0);
+  CHECK(std::strncmp(model.message(), "/nonexistent: ", 14) == 0);
   wherry_options options = {};
   options.threads = 2;
   CHECK(model.OpenPath(argv[1], options) == WHERRY_OK);
@@ -56,6 +61,11 @@ int main(int argc, char** argv) {
   CHECK(model.InputInfo(0, &info) == WHERRY_OK && info.bytes == input.count * sizeof(float));
   CHECK(model.OutputInfo(0, &info) == WHERRY_OK && info.bytes == expected.count * sizeof(float));
   CHECK(model.SetInput(0, input.data, input.count - 1) == WHERRY_SHAPE_MISMATCH);
+  const std::int32_t* integers = nullptr;
+  CHECK(model.SetInput(0, integers, input.count) == WHERRY_TYPE_MISMATCH);
+  CHECK(std::strcmp(model.message(), "input 0 is float32, not int32") == 0);
+  CHECK(model.SetInput(7, input.data, input.count) == WHERRY_UNKNOWN_NAME);
+  CHECK(std::strstr(model.message(), "there is no input 7") != nullptr);
 
   wherry::Model moved(std::move(model));
   CHECK(model.handle() == nullptr && moved.handle() != nullptr);
@@ -68,6 +78,9 @@ int main(int argc, char** argv) {
   std::size_t count = 0;
   CHECK(moved.Output(0, &output, &count) == WHERRY_OK);
   CHECK(count == expected.count && std::memcmp(output, expected.data, count * sizeof(float)) == 0);
+  std::size_t unchanged = 5;
+  CHECK(moved.Output(0, &integers, &unchanged) == WHERRY_TYPE_MISMATCH && integers == nullptr && unchanged == 5);
+  CHECK(std::strcmp(moved.message(), "output 0 is float32, not int32") == 0);
   wherry_stats stats;
   CHECK(moved.GetStats(&stats) == WHERRY_OK && stats.runs == 1 && stats.partitions == calls);
 
