@@ -94,11 +94,12 @@ wherry_status wherry_open_path(const char* path, const wherry_options* options, 
   *model = nullptr;
   if (path == nullptr) return WHERRY_INVALID_ARGUMENT;
   if (NewModel(model) == nullptr) return WHERRY_OUT_OF_MEMORY;
+  wherry::ErrorSink& errors = (*model)->executor.errors();
   const int error = (*model)->executor.file().OpenPath(path);
-  if (error != 0) {
-    return ToC((*model)->executor.errors().Fail(Code::kIo, "%s: %s", path, std::strerror(error)));
-  }
-  return Open(*model, options);
+  const wherry_status status =
+      error == 0 ? Open(*model, options) : ToC(errors.Fail(Code::kIo, "%s", std::strerror(error)));
+  if (status != WHERRY_OK) errors.Prepend(path);
+  return status;
 }
 
 wherry_status wherry_open_descriptor(int descriptor, uint64_t offset, uint64_t bytes, const wherry_options* options,

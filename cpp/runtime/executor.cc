@@ -178,8 +178,9 @@ Status Executor::CheckBudget(uint64_t budget) {
   if (budget < memory_needed()) {
     return errors_.Fail(Code::kBudgetTooSmall,
                         "a memory budget of %" PRIu64 " bytes is too small: this pack needs %" PRIu64
-                        " with %d threads; raise the budget, use fewer threads or compile with more partitions",
-                        budget, memory_needed(), threads_.size());
+                        " with %d thread%s; raise the budget%s or compile with more partitions",
+                        budget, memory_needed(), threads_.size(), threads_.size() == 1 ? "" : "s",
+                        threads_.size() == 1 ? "" : ", use fewer threads");
   }
   weights_.SetLimit(budget - fixed_bytes_);
   return Status::Ok();

@@ -47,6 +47,8 @@ class ErrorSink {
  public:
   // Formats like printf, cuts at the buffer's end and returns Status(code).
   [[gnu::format(printf, 3, 4)]] Status Fail(Code code, const char* format, ...);
+  // Puts "where: " in front of the message. Where both do not fit, the message stays as it is.
+  void Prepend(const char* where);
   const char* message() const { return message_; }
   void Clear() { message_[0] = '\0'; }
 

@@ -252,6 +252,7 @@ static void test_damage(void) {
 static void test_no_pack(void) {
   wherry_model* model = NULL;
   CHECK_FAILS(model, wherry_open_path("/nonexistent/model.wherry", NULL, &model), WHERRY_IO);
+  CHECK(strncmp(wherry_message(model), "/nonexistent/model.wherry: ", 27) == 0);
   wherry_tensor_info info;
   CHECK(wherry_input_count(model) == 0);
   CHECK_FAILS(model, wherry_input_info(model, 0, &info), WHERRY_WRONG_STATE);

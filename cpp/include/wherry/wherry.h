@@ -84,6 +84,7 @@ typedef struct wherry_stats {
 
 /* Each opens a pack. `options` may be null. *model is set even when opening fails, so that wherry_message can be
  * asked (it is null where memory for it is short or an argument is null); close it whether or not opening succeeded. */
+/* The message of a failure begins with the path. */
 WHERRY_API wherry_status wherry_open_path(const char* path, const wherry_options* options, wherry_model** model);
 /* The descriptor is duplicated. bytes 0 stands for the rest of the file; an Android asset has its own offset and
  * length inside the APK. */
