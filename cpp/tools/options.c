@@ -1,5 +1,6 @@
 #include "options.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,7 +11,7 @@ const char kUsage[] =
     "\n"
     "  --input [NAME=]FILE.npy    an input; its name may be left out where there is one\n"
     "  --output [NAME=]FILE.npy   where an output goes\n"
-    "  --output-dir DIR           where the outputs go that no --output names, as DIR/NAME.npy\n"
+    "  --output-dir DIR           where the outputs go that no --output names, as DIR/NAME.npy; made if need be\n"
     "  --threads N                how many compute; 0 is one for each processor (default 1)\n"
     "  --memory-budget SIZE       most bytes that the model may add: 64MB, 64MiB or 67108864\n"
     "  --repeat N                 runs N times\n"
@@ -23,22 +24,46 @@ static int parse_count(const char* text, long low, long high, long* result) {
   return end != text && *end == '\0' && errno == 0 && *result >= low && *result <= high ? 0 : -1;
 }
 
-/* "64MB" (10^6), "64MiB" (2^20), "64" */
+static const char* skip_digits(const char* at) {
+  while (isdigit((unsigned char)*at)) ++at;
+  return at;
+}
+
+static const char* skip_blanks(const char* at) {
+  while (isspace((unsigned char)*at)) ++at;
+  return at;
+}
+
+/* Whether the text is this unit, in any case, and blanks. */
+static int is_unit(const char* text, const char* unit) {
+  while (*unit != '\0' && toupper((unsigned char)*text) == *unit) {
+    ++text;
+    ++unit;
+  }
+  return *unit == '\0' && *skip_blanks(text) == '\0';
+}
+
+/* The sizes that wherry.Executor takes too: "64MB" (10^6), "64 mib" (2^20), "1.5GB", "67108864"; not 0. */
 static int parse_size(const char* text, uint64_t* bytes) {
   static const struct {
     const char* unit;
     double bytes;
   } kUnits[] = {{"", 1},     {"B", 1},      {"KB", 1e3},     {"MB", 1e6},
-                {"GB", 1e9}, {"KiB", 1024}, {"MiB", 1048576}, {"GiB", 1073741824}};
-  char* end = NULL;
-  errno = 0;
-  const double number = strtod(text, &end);
-  if (end == text || errno != 0 || !(number >= 0)) return -1;
+                {"GB", 1e9}, {"KIB", 1024}, {"MIB", 1048576}, {"GIB", 1073741824}};
+  const char* number = skip_blanks(text);
+  const char* end = skip_digits(number);
+  if (end == number) return -1;
+  if (*end == '.') {
+    const char* fraction = end + 1;
+    end = skip_digits(fraction);
+    if (end == fraction) return -1;
+  }
+  const char* unit = skip_blanks(end);
   for (size_t i = 0; i < sizeof(kUnits) / sizeof(kUnits[0]); ++i) {
-    if (strcmp(end, kUnits[i].unit) == 0 && number * kUnits[i].bytes < 1e18) {
-      *bytes = (uint64_t)(number * kUnits[i].bytes);
-      return 0;
-    }
+    if (!is_unit(unit, kUnits[i].unit)) continue;
+    const double size = strtod(number, NULL) * kUnits[i].bytes;
+    *bytes = size < 18446744073709551616.0 ? (uint64_t)size : UINT64_MAX;
+    return *bytes > 0 ? 0 : -1;
   }
   return -1;
 }
@@ -103,7 +128,10 @@ int parse_options(int argc, char** argv, options* result, char* error, unsigned 
       return -1;
     }
     if (parse_value(word, argv[++i], result) != 0) {
-      (void)snprintf(error, error_size, "%s cannot be %s; see --help", word, argv[i]);
+      const char* way_out = strcmp(word, "--memory-budget") == 0
+                                ? "write a number of bytes or of kB, MB, GB, KiB, MiB, GiB, such as 64MB, 1.5 GiB or 67108864"
+                                : "see --help";
+      (void)snprintf(error, error_size, "%s cannot be %s; %s", word, argv[i], way_out);
       return -1;
     }
   }

@@ -2,10 +2,12 @@
  *
  * Plain C over the C API: it proves that the library links into a C program without a C++ runtime library. */
 #define _POSIX_C_SOURCE 200809L
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "npy.h"
 #include "options.h"
@@ -71,8 +73,12 @@ static void reset_high_water_mark(void) {
 }
 
 static int failed(run* r, wherry_status status) {
-  (void)snprintf(r->error, sizeof(r->error), "%s: %s", r->asked.model,
-                 r->model == NULL ? "out of memory" : wherry_message(r->model));
+  const char* said = r->model == NULL ? "out of memory" : wherry_message(r->model);
+  if (strncmp(said, r->asked.model, strlen(r->asked.model)) == 0) { /* opening says it itself */
+    (void)snprintf(r->error, sizeof(r->error), "%s", said);
+  } else {
+    (void)snprintf(r->error, sizeof(r->error), "%s: %s", r->asked.model, said);
+  }
   return status >= 100 && status < 200 ? kUsageError : kFailed;
 }
 
@@ -127,6 +133,26 @@ static int read_input(run* r, int32_t index) {
   return 0;
 }
 
+/* Makes --output-dir, and the folders above it, where they are missing. */
+static int make_output_dir(run* r) {
+  if (r->asked.output_dir == NULL) return 0;
+  char path[4096];
+  const int length = snprintf(path, sizeof(path), "%s", r->asked.output_dir);
+  int reason = length < 0 || (size_t)length >= sizeof(path) ? ENAMETOOLONG : 0;
+  for (char* at = path; reason == 0 && *at != '\0'; ++at) {
+    if (at[1] != '/' && at[1] != '\0') continue;
+    const char kept = at[1];
+    at[1] = '\0';
+    if (mkdir(path, 0777) != 0) reason = errno;
+    struct stat found;
+    if (reason != 0 && stat(path, &found) == 0) reason = S_ISDIR(found.st_mode) ? 0 : ENOTDIR;
+    at[1] = kept;
+  }
+  if (reason == 0) return 0;
+  (void)snprintf(r->error, sizeof(r->error), "%s: the folder cannot be made: %s", r->asked.output_dir, strerror(reason));
+  return kFailed;
+}
+
 static int write_outputs(run* r) {
   for (int32_t i = 0; i < r->num_outputs; ++i) {
     wherry_tensor_info info;
@@ -177,6 +203,7 @@ static int open_and_run(run* r) {
     result = read_input(r, i);
     input_bytes += r->inputs[i].bytes;
   }
+  if (result == 0) result = make_output_dir(r);
   if (result != 0) return result;
   for (int turn = 0; turn < r->asked.repeat; ++turn) {
     for (int32_t i = 0; i < r->num_inputs; ++i) {
@@ -238,7 +265,8 @@ static void print_text(const run* r) {
   (void)printf("weights    %10.3f ms waited for\n", r->stats.io_seconds * 1e3);
   (void)printf("peak       %10.3f MB held, %.3f MB gained by the process\n", (double)r->stats.peak_bytes / 1e6,
                (double)r->process_gained / 1e6);
-  (void)printf("needed     %10.3f MB, in %d partitions\n", (double)r->stats.memory_needed / 1e6, r->stats.partitions);
+  (void)printf("needed     %10.3f MB, in %d partition%s\n", (double)r->stats.memory_needed / 1e6, r->stats.partitions,
+               r->stats.partitions == 1 ? "" : "s");
 }
 
 int main(int argc, char** argv) {

@@ -18,6 +18,7 @@ import zoo
 from wherry.build import BuildReport
 from wherry.ops.catalog import catalog
 from wherry.resources import source_dir
+from wherry.runtime.executor import parse_bytes
 from wherry.selection.archive import read_library
 from wherry.selection.audit import audit
 
@@ -129,6 +130,26 @@ def test_runner_writes_a_folder_and_text(slim: Slim, tmp_path: Path) -> None:
     assert np.load(tmp_path / f"{output}.npy").tobytes() == expected.tobytes()
 
 
+# Sizes that are too small for any pack, by how they are written.
+BUDGETS = {
+    "1KB": 1000, "1kB": 1000, "2 kb": 2000, "1KiB": 1024, "0.5 kib": 512, "0.001MB": 1000, "0.000001gb": 1000,
+    "900": 900, " 900 B ": 900,
+}
+
+
+def test_runner_reads_sizes_as_python_does() -> None:
+    assert {size: parse_bytes(size) for size in BUDGETS} == BUDGETS
+
+
+def test_runner_makes_the_output_folder(slim: Slim, tmp_path: Path) -> None:
+    x, output, expected = _answer(slim, "autoencoder")
+    np.save(tmp_path / "x.npy", x)
+    folder = tmp_path / "new" / "folder"
+    for _ in range(2):
+        _run(slim, slim.packs["autoencoder"], "--input", tmp_path / "x.npy", "--output-dir", f"{folder}/")
+        np.testing.assert_array_equal(np.load(folder / f"{output}.npy"), expected)
+
+
 def test_runner_refuses_in_one_line(slim: Slim, tmp_path: Path) -> None:
     x = zoo.sample_inputs("autoencoder")["x"]
     pack = slim.packs["autoencoder"]
@@ -144,7 +165,8 @@ def test_runner_refuses_in_one_line(slim: Slim, tmp_path: Path) -> None:
         (2, "name a pack", ),
         (2, "no option --frobnicate", pack, "--frobnicate"),
         (2, "--threads cannot be many", pack, "--threads", "many"),
-        (2, "--memory-budget cannot be 5 pounds", pack, "--memory-budget", "5 pounds"),
+        (2, "--memory-budget cannot be 5 pounds; write a number of bytes or", pack, "--memory-budget", "5 pounds"),
+        (2, "--memory-budget cannot be 0MB", pack, "--memory-budget", "0MB"),
         (2, "the input x is missing", pack),
         (2, "there is no input y", pack, "--input", f"y={tmp_path / 'x.npy'}"),
         (2, "there is no output z", pack, *good, "--output", "z=z.npy"),
@@ -155,10 +177,12 @@ def test_runner_refuses_in_one_line(slim: Slim, tmp_path: Path) -> None:
         (1, "not a .npy file", pack, "--input", f"x={tmp_path / 'text.npy'}"),
         (1, "No such file", pack, "--input", f"x={tmp_path / 'absent.npy'}"),
         (1, "No such file", pack, *good, "--output", tmp_path / "no" / "folder" / "y.npy"),
-        (1, "a memory budget of 1000 bytes is too small", pack, *good, "--memory-budget", "1KB"),
-        (1, "cut short", tmp_path / "cut.wherry", *good),
-        (1, "not a Wherry pack", tmp_path / "x.npy", *good),
-        (1, "No such file", tmp_path / "absent.wherry", *good),
+        *((1, f"run: {pack}: a memory budget of {bytes} bytes is too small", pack, *good, "--memory-budget", size)
+          for size, bytes in BUDGETS.items()),
+        (1, "text.npy: the folder cannot be made", pack, *good, "--output-dir", tmp_path / "text.npy"),
+        (1, f"run: {tmp_path / 'cut.wherry'}: the pack is cut short", tmp_path / "cut.wherry", *good),
+        (1, f"run: {tmp_path / 'x.npy'}: this is not a Wherry pack", tmp_path / "x.npy", *good),
+        (1, f"run: {tmp_path / 'absent.wherry'}: No such file", tmp_path / "absent.wherry", *good),
     ):
         ran = _run(slim, *arguments)
         assert (ran.returncode, ran.stdout) == (status, ""), ran.stderr
