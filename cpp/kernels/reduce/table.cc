@@ -1,19 +1,4 @@
-// The table of this folder: one entry for each selected line of kernels.def, nothing registers itself.
-#include "kernels/select.h"
-#include "kernels/tables.h"
-
-namespace wherry::kernels {
-
-#define WHERRY_KERNEL(key, ops, types, file) \
-  Status Prepare_##key(PrepareContext&);     \
-  Status Run_##key(RunContext&);
-#include "kernels/reduce/kernels.def"
-#undef WHERRY_KERNEL
-
-#define WHERRY_KERNEL(key, ops, types, file) WHERRY_ENTRY(key)
-const KernelEntry kReduceTable[] = {
-#include "kernels/reduce/kernels.def"
-    {nullptr, nullptr, nullptr}};
-#undef WHERRY_KERNEL
-
-}  // namespace wherry::kernels
+// The table of this folder.
+#define WHERRY_TABLE kReduceTable
+#define WHERRY_TABLE_DEF "kernels/reduce/kernels.def"
+#include "kernels/table-inl.h"
