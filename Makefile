@@ -7,6 +7,7 @@
 #   make sanitize       the native tests under ASan and UBSan, and under TSan
 #   make bench-models   every network of the model zoo against TensorFlow
 #   make bench-contect  the paper's network: conversion, file, load, memory, speed, against LiteRT and TensorFlow
+#   make bench-peers    six networks against LiteRT, ONNX Runtime, MNN and ncnn
 
 PYTHON ?= python3
 VENV := .venv
@@ -16,7 +17,7 @@ SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 export CUDA_VISIBLE_DEVICES ?= -1
 
-.PHONY: all demo test test-slow lint sanitize bench-models bench-contect clean install system
+.PHONY: all demo test test-slow lint sanitize bench-models bench-contect bench-peers clean install system
 
 all: install
 
@@ -57,6 +58,14 @@ $(STAMP)/package: $(STAMP)/requirements pyproject.toml CMakeLists.txt $(shell fi
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --editable .
 	@touch $@
 
+# The peers of bench-peers, apart from everything else.
+PEERS := build/bench/packages
+$(PEERS)/.installed: $(STAMP)/requirements requirements-bench.txt
+	@echo "== installing the runtimes to compare with"
+	@rm -rf $(PEERS)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target $(PEERS) -r requirements-bench.txt
+	@touch $@
+
 # ------------------------------------------------------------------------------------------------ running
 demo: install
 	@$(BIN)/python examples/speech/demo.py
@@ -80,6 +89,9 @@ bench-models: install
 
 bench-contect: install
 	@$(BIN)/python -m benchmarks.contect.run
+
+bench-peers: install $(PEERS)/.installed
+	@$(BIN)/python -m benchmarks.peers.run
 
 clean:
 	rm -rf $(VENV) build dist
