@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from wherry.errors import UsageError
+from wherry.errors import UsageError, WherryError
 from wherry.plan.arena import plan_arena
 from wherry.plan.partition import by_count
 from wherry.plan.program import Program
@@ -25,7 +25,7 @@ _THREADS = min(PLANNED_THREADS, os.cpu_count() or 1)  # no more than budgets are
 
 
 def read_arrays(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
-    """Arrays of an .npz by name. Raises UsageError when it is not one."""
+    """Arrays of an .npz by name. Raises UsageError when it is not one, WherryError when there is none."""
     hint = f"{os.fspath(path)}: this is not an .npz file; save it with numpy.savez(path, name=array)"
     try:
         file = np.load(path, allow_pickle=False)
@@ -34,7 +34,7 @@ def read_arrays(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
         with file:
             return {name: file[name] for name in file.files}
     except FileNotFoundError as error:
-        raise UsageError(f"{os.fspath(path)}: there is no such file") from error
+        raise WherryError(f"{os.fspath(path)}: there is no such file") from error
     except (ValueError, zipfile.BadZipFile, EOFError) as error:
         raise UsageError(hint) from error
 

@@ -185,7 +185,7 @@ def test_odd_arguments(packs: Packs, tmp_path: Path) -> None:
             wherry.Executor(path, memory_budget=budget)
     with pytest.raises(UsageError, match="not a path"):
         wherry.Executor("a\0b")
-    with pytest.raises(PackError, match="No such file"):
+    with pytest.raises(PackError, match=r"missing\.wherry: there is no such file$"):
         wherry.Executor(tmp_path / "missing.wherry")
     with pytest.raises(PackError, match="directory"):
         wherry.Executor(tmp_path)

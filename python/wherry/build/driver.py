@@ -87,6 +87,8 @@ def build(
     Raises BuildError when a tool is missing, a compile fails (the message names the log) or the audit finds a kernel
     too many or too few; MissingKernelError, PackError, LoadError and UsageError as `scan`.
     """
+    if jobs is not None and jobs < 1:
+        raise UsageError(f"jobs must be 1 or more, not {jobs}")
     chosen = load_target(target)
     if isinstance(models, str | os.PathLike) or not isinstance(models, Sequence):
         models = [models]

@@ -12,6 +12,7 @@ from typing import NoReturn
 
 from wherry import __version__
 from wherry.errors import MissingKernelError, UsageError, WherryError
+from wherry.text import counted
 
 COMMANDS = ("scan", "header", "compile", "inspect", "build", "run", "bench", "report", "targets", "doctor")
 
@@ -60,9 +61,11 @@ def _line(error: Exception) -> str:
     """An error in one line."""
     if isinstance(error, MissingKernelError):
         first, *others = str(error).splitlines() or [""]
-        return first + (f" (and {len(others)} more nodes; wherry scan lists all)" if others else "")
+        return first + (f" (and {counted(len(others), 'more node')}; wherry scan lists all)" if others else "")
     if isinstance(error, WherryError):
         text = str(error)
+    elif isinstance(error, FileNotFoundError) and error.filename:
+        text = f"{error.filename}: there is no such file"
     elif isinstance(error, OSError):
         where = f"{error.filename}: " if error.filename else ""
         text = f"{where}{error.strerror or error}"

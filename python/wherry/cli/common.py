@@ -6,11 +6,17 @@ import argparse
 import dataclasses
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from wherry.errors import UsageError
+from wherry.errors import PackError, UsageError
+from wherry.text import counted, size
+
+__all__ = [
+    "add_json", "add_model_options", "counted", "model_options", "output_path", "parse_shapes", "print_json", "size",
+]
 
 
 def add_model_options(parser: argparse.ArgumentParser) -> None:
@@ -63,10 +69,11 @@ def _plain(value: Any) -> Any:
     return str(value)
 
 
-def size(nbytes: float) -> str:
-    """Bytes for people, in units of 1000."""
-    for unit in ("B", "kB", "MB"):
-        if abs(nbytes) < 1000:
-            return f"{nbytes:.0f} {unit}" if unit == "B" else f"{nbytes:.1f} {unit}"
-        nbytes /= 1000
-    return f"{nbytes:.2f} GB"
+def output_path(text: str) -> Path:
+    """Where a command writes a file. Raises PackError when the folder is missing or it is a folder itself."""
+    path = Path(text)
+    if not path.absolute().parent.is_dir():
+        raise PackError(f"{path}: there is no folder {path.parent}; make it first")
+    if path.is_dir():
+        raise PackError(f"{path}: this is a folder; name a file")
+    return path

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from wherry.cli.common import add_json, add_model_options, model_options, print_json, size
+from wherry.cli.common import add_json, add_model_options, counted, model_options, print_json, size
 from wherry.errors import UsageError
 from wherry.runtime.trial import PLANNED_THREADS
 
@@ -60,7 +60,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def show(report: CompileReport) -> None:
-    print(f"{report.pack}: {size(report.file_bytes)}, {report.steps} steps in {report.partitions} partitions")
+    steps, partitions = counted(report.steps, "step"), counted(report.partitions, "partition")
+    print(f"{report.pack}: {size(report.file_bytes)}, {steps} in {partitions}")
     print(
         f"  memory needed with {report.threads} threads {size(report.memory_needed)}: "
         f"tensors {size(report.arena_bytes)}, largest partition "

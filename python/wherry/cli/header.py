@@ -6,16 +6,19 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from wherry.cli.common import add_json, print_json
+from wherry.cli.common import add_json, output_path, print_json
 from wherry.errors import UsageError
 
 
 def register(commands: Any) -> None:
     parser: argparse.ArgumentParser = commands.add_parser("header", help="render ops_to_register.h")
-    parser.add_argument("models", nargs="+", metavar="MODEL", help="packs, models, or what wherry scan --json printed")
+    parser.add_argument(
+        "models", nargs="+", metavar="MODEL", help="models; wherry: packs, or what wherry scan --json printed, too"
+    )
     parser.add_argument(
         "--format", choices=("wherry", "tensorflow"), default="wherry",
-        help="wherry: for wherry build. tensorflow: for a TensorFlow source build with -DSELECTIVE_REGISTRATION",
+        help="wherry: for wherry build. tensorflow: for a TensorFlow source build with "
+        "-DSELECTIVE_REGISTRATION; made from models, not from packs (default: wherry)",
     )
     parser.add_argument(
         "-o", "--output", metavar="PATH",
@@ -53,10 +56,11 @@ def _tensorflow(args: argparse.Namespace) -> int:
 
     if args.quantize:
         raise UsageError("--quantize goes with --format wherry; TensorFlow reads weights as they are")
+    output = output_path(args.output) if args.output else None
     selection = merge([select(model, args.optimise) for model in args.models])
     text = render_tensorflow_header(selection)
-    if args.output:
-        Path(args.output).write_text(text)
+    if output is not None:
+        output.write_text(text)
     _show(args, text, {
         "format": "tensorflow", "ops": list(selection.ops), "kernel_classes": list(selection.kernel_classes),
         "files": [args.output] if args.output else [],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from wherry.cli.common import add_json, print_json, size
+from wherry.cli.common import add_json, counted, print_json, size
 
 if TYPE_CHECKING:
     from wherry.pack.reader import Pack, PackTensor
@@ -30,6 +30,8 @@ def run(args: argparse.Namespace) -> int:
         print(as_text(pack, args.steps))
         if args.check:
             print("every checksum is right")
+        else:
+            print("checksums of the weights were not looked at (--check does)")
     return 0
 
 
@@ -77,8 +79,8 @@ def as_text(pack: Pack, steps: bool) -> str:
         f"{pack.path}: {size(pack.file_bytes)}, format {pack.version[0]}.{pack.version[1]} ({made})",
         f"  inputs      {_signature(pack.inputs)}",
         f"  outputs     {_signature(pack.outputs)}",
-        f"  steps       {len(pack.steps)} in {len(pack.partitions)} partitions",
-        f"  weights     {size(pack.weight_bytes)} in {len(pack.segments)} segments",
+        f"  steps       {len(pack.steps)} in {counted(len(pack.partitions), 'partition')}",
+        f"  weights     {size(pack.weight_bytes)} in {counted(len(pack.segments), 'segment')}",
         f"  metadata    {size(pack.metadata_bytes)}",
         f"  tensors     {size(pack.arena_bytes)}",
     ]

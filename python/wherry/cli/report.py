@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from wherry.cli.common import add_json, print_json
+from wherry.cli.common import add_json, output_path, print_json
 
 
 def register(commands: Any) -> None:
@@ -20,10 +20,11 @@ def register(commands: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     from wherry.report.page import describe, render
 
+    output = None if args.json else output_path(args.output)
     described = [describe(Path(source)) for source in args.sources]
-    if args.json:
+    if output is None:
         print_json(described)
         return 0
-    Path(args.output).write_text(render(described))
-    print(args.output)
+    output.write_text(render(described))
+    print(output)
     return 0

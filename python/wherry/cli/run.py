@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from wherry.cli.common import add_json, print_json, size
+from wherry.cli.common import add_json, counted, output_path, print_json, size
 from wherry.errors import PackError, UsageError
 from wherry.output_error import random_inputs, read_arrays
 from wherry.runtime.executor import Executor
@@ -31,8 +31,8 @@ def register(commands: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     if args.repeat < 1:
         raise UsageError(f"--repeat must be 1 or more, not {args.repeat}")
-    if args.outputs and not Path(args.outputs).absolute().parent.is_dir():
-        raise PackError(f"{args.outputs}: there is no folder for it; make it first")
+    if args.outputs:
+        _check_outputs(args.outputs)
     with Executor(args.pack, threads=args.threads, memory_budget=args.memory_budget) as executor:
         inputs = read_arrays(args.inputs) if args.inputs else random_inputs(executor)
         seconds = []
@@ -52,16 +52,23 @@ def run(args: argparse.Namespace) -> int:
     print(
         f"loaded in {stats.load_seconds * 1e3:.1f} ms, "
         f"ran in {np.median(seconds) * 1e3:.1f} ms (median of {len(seconds)}), "
-        f"{stats.partitions} partitions, peak {size(stats.peak_bytes)}"
+        f"{counted(stats.partitions, 'partition')}, peak {size(stats.peak_bytes)}"
     )
     return 0
+
+
+def _check_outputs(text: str) -> None:
+    """Before the model runs, which may take long."""
+    path = output_path(text)
+    if path.exists() and not path.is_file():
+        raise PackError(f"{path}: this is not a file; name one for the outputs")
+    if path.suffix != ".npz":
+        raise UsageError(f"{path}: the outputs are written as an .npz; name it {path.with_suffix('.npz')}")
 
 
 def write_outputs(path: str, outputs: dict[str, np.ndarray]) -> None:
     """Writes an .npz, whole or not at all."""
     target = Path(path)
-    if target.exists() and not target.is_file():
-        raise PackError(f"{target}: this is not a file; name one for the outputs")
     partial = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
         with partial.open("wb") as file:

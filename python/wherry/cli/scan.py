@@ -6,7 +6,7 @@ import argparse
 import json
 from typing import Any
 
-from wherry.cli.common import add_json, add_model_options, model_options
+from wherry.cli.common import add_json, add_model_options, counted, model_options, output_path
 from wherry.errors import MissingKernelError
 
 
@@ -23,17 +23,17 @@ def register(commands: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from pathlib import Path
-
     from wherry.selection.scan import scan_all
 
+    output = output_path(args.output) if args.output else None
     try:
         report = scan_all(args.models, quantize=args.quantize, **model_options(args))
     except MissingKernelError as error:
         missing = str(error).splitlines()
         print(json.dumps({"missing": missing}, indent=2) if args.json else "\n".join(missing))
-        raise MissingKernelError(f"the runtime lacks a kernel for {len(missing)} nodes; all are listed") from error
-    if args.output:
-        Path(args.output).write_text(report.to_json())
+        nodes = counted(len(missing), "node")
+        raise MissingKernelError(f"the runtime lacks a kernel for {nodes}; all are listed") from error
+    if output is not None:
+        output.write_text(report.to_json())
     print(report.to_json() if args.json else report.table() + "\n", end="")
     return 0

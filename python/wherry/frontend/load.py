@@ -71,7 +71,8 @@ def _read(model: Any, signature: str | None) -> Source:
     if hasattr(model, "signatures"):
         return traced.from_loaded(model, signature)
     raise UsageError(
-        f"a {type(model).__name__} is not a model: give {_SUFFIXES}, a GraphDef, a ConcreteFunction or a keras.Model"
+        f"an object of type {type(model).__name__} is not a model: give {_SUFFIXES}, a GraphDef, a ConcreteFunction "
+        "or a keras.Model"
     )
 
 

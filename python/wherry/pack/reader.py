@@ -143,6 +143,8 @@ def read_pack(path: str | os.PathLike[str], check_segments: bool = False) -> Pac
             if check_segments:
                 _check_segments(file, pack)
             return pack
+    except FileNotFoundError as error:
+        raise PackError(f"{where}: there is no such file") from error
     except OSError as error:
         raise PackError(f"{where}: the pack cannot be read: {error.strerror}") from error
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from wherry.errors import BudgetError, UsageError
 from wherry.plan.program import Program
+from wherry.text import counted
 
 SEGMENT_ALIGNMENT = 16384
 
@@ -46,7 +47,8 @@ def by_count(program: Program, count: int) -> list[Partition]:
         raise UsageError(f"partitions must be 1 or more, not {count}")
     steps = len(program.steps)
     if count > max(steps, 1):
-        raise UsageError(f"{program.name} has {steps} steps, it cannot be cut into {count} partitions; ask for fewer")
+        has = counted(steps, "step")
+        raise UsageError(f"{program.name} has {has}, it cannot be cut into {count} partitions; ask for fewer")
     weights = _step_weights(program)
     low = max((sum(step.values()) for step in weights), default=0)
     high = max(sum(sum(step.values()) for step in weights), low)

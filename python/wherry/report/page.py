@@ -8,21 +8,22 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from wherry.errors import UsageError
+from wherry.errors import PackError, UsageError
 from wherry.pack.reader import Pack, is_pack, read_pack
+from wherry.report.words import is_repeated, shown, words
 
 
 def describe(path: Path) -> dict[str, Any]:
     """Facts about one source: a pack, or the JSON file that a benchmark wrote.
 
-    Raises PackError for a damaged pack, UsageError for a file that is neither.
+    Raises PackError for a damaged pack or no file, UsageError for a file that is neither.
     """
     if is_pack(path):
         return _describe_pack(read_pack(path))
     try:
         content = json.loads(path.read_text())
     except FileNotFoundError as error:
-        raise UsageError(f"{path}: there is no such file") from error
+        raise PackError(f"{path}: there is no such file") from error
     except (ValueError, OSError) as error:
         raise UsageError(f"{path}: this is neither a pack nor the JSON of a benchmark") from error
     if not isinstance(content, dict):
@@ -59,7 +60,9 @@ def _describe_pack(pack: Pack) -> dict[str, Any]:
 
 
 def _facts(content: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in content.items() if isinstance(value, str | int | float | bool)}
+    """Plain values, and what was measured several times."""
+    plain = {k: v for k, v in content.items() if isinstance(v, str | int | float | bool) or is_repeated(k, v)}
+    return {words(key): shown(key, value) for key, value in plain.items()}
 
 
 def _tables(content: dict[str, Any]) -> list[dict[str, Any]]:
@@ -68,19 +71,12 @@ def _tables(content: dict[str, Any]) -> list[dict[str, Any]]:
     for key, value in content.items():
         if isinstance(value, list) and value and all(isinstance(row, dict) for row in value):
             columns = list(dict.fromkeys(name for row in value for name in row))
-            rows = [[_cell(row.get(column)) for column in columns] for row in value]
-            tables.append({"title": key, "columns": columns, "rows": rows})
+            rows = [[shown(column, row.get(column)) for column in columns] for row in value]
+            tables.append({"title": words(key), "columns": [words(column) for column in columns], "rows": rows})
         elif isinstance(value, dict):
-            tables.append({"title": key, "columns": ["", ""], "rows": [[k, _cell(v)] for k, v in value.items()]})
+            rows = [[words(k), shown(k, v)] for k, v in value.items()]
+            tables.append({"title": words(key), "columns": ["", ""], "rows": rows})
     return tables
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    return value if isinstance(value, str) else json.dumps(value)
 
 
 def render(described: Sequence[dict[str, Any]]) -> str:

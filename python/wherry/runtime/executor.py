@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -16,6 +17,7 @@ from wherry.graph.types import DType, TensorType
 
 _MOST = 1024  # threads that are asked for; the runtime starts fewer
 _LARGEST = (1 << 64) - 1
+_NO_FILE = os.strerror(errno.ENOENT)
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
 
 
@@ -91,40 +93,52 @@ class Executor:
         opened = source if isinstance(source, bytes) else os.fspath(source)
         self._error: type[Exception] = _native.NativeError
         try:
+            self._path = None if isinstance(opened, bytes) else _shown(opened)
             self._native = _native.Executor(opened, min(threads, _MOST), min(parse_bytes(memory_budget), _LARGEST))
         except self._error as error:
-            raise self._translated(error, opened) from None
+            raise self._translated(error) from None
         except ValueError as error:
             raise UsageError(f"{opened!r} is not a path: {error}") from None
         self.inputs = _types(self._native.inputs())
         self.outputs = _types(self._native.outputs())
 
-    @staticmethod
-    def _translated(error: Exception, source: str | bytes = b"") -> WherryError:
+    def _translated(self, error: Exception) -> WherryError:
         code, message = error.args
-        if isinstance(source, str) and not message.startswith(source):
-            message = f"{source}: {message}"
-        return _translate(code, message)
+        if code == 302 and message.endswith(_NO_FILE):
+            message = message.removesuffix(_NO_FILE) + "there is no such file"
+        return _translate(code, self._named(message))
+
+    def _named(self, message: str) -> str:
+        """The message with the pack's path in front, which the runtime puts there only when it opens one."""
+        if self._path is None or message.startswith(f"{self._path}: "):
+            return message
+        return f"{self._path}: {message}"
 
     def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Runs the model on inputs by their names in the signature; returns outputs by theirs.
 
         Raises UsageError for a wrong name, shape or type. Arrays are not converted: a float64 array is refused.
         """
-        if not isinstance(inputs, Mapping):
-            raise UsageError(f"give the inputs by name: run({{{next(iter(self.inputs), 'x')!r}: array}})")
-        arrays = [_checked(name, kind, inputs) for name, kind in self.inputs.items()]
-        for name in inputs:
-            if name not in self.inputs:
-                raise UsageError(f"there is no input {name!r}; the inputs are {', '.join(map(repr, self.inputs))}")
         try:
-            results = self._native.run(arrays)
+            results = self._native.run(self._arrays(inputs))
+        except UsageError as error:
+            raise UsageError(self._named(str(error))) from None
         except self._error as error:
             raise self._translated(error) from None
         return {
             name: np.frombuffer(data, kind.dtype.numpy).reshape(kind.shape or ())
             for (name, kind), data in zip(self.outputs.items(), results, strict=True)
         }
+
+    def _arrays(self, inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+        """The inputs in the pack's order. Raises UsageError when they do not fit."""
+        if not isinstance(inputs, Mapping):
+            raise UsageError(f"give the inputs by name: run({{{next(iter(self.inputs), 'x')!r}: array}})")
+        arrays = [_checked(name, kind, inputs) for name, kind in self.inputs.items()]
+        for name in inputs:
+            if name not in self.inputs:
+                raise UsageError(f"there is no input {name!r}; the inputs are {', '.join(map(repr, self.inputs))}")
+        return arrays
 
     def on_progress(self, callback: Callable[[int, int], bool | None] | None) -> None:
         """After each partition, calls callback(partitions done, partitions); a true answer cancels the run.
@@ -164,6 +178,12 @@ class Executor:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _shown(path: str) -> str:
+    """A path as the runtime's messages have it: bytes that are not UTF-8 and control characters replaced."""
+    text = os.fsencode(path).decode("utf-8", "replace")
+    return "".join(" " if c < " " else c for c in text)
 
 
 def _types(infos: list[tuple[str, int, list[int]]]) -> dict[str, TensorType]:

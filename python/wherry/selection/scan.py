@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from wherry.errors import UsageError
+from wherry.errors import PackError, UsageError
 from wherry.ops.cost import macs
 from wherry.pack.format import Place
 from wherry.pack.reader import Pack, is_pack, read_pack
@@ -78,7 +78,9 @@ def scan(
         if is_pack(path) or path.suffix == ".wherry":
             _no_options(path, quantize, signature, input_shapes, outputs)
             return scan_pack(read_pack(path))
-        if path.suffix == ".json" and path.is_file():
+        if path.suffix == ".json" and not path.is_dir():
+            if not path.exists():
+                raise PackError(f"{path}: there is no such file")
             _no_options(path, quantize, signature, input_shapes, outputs)
             return read_json(path)
     from wherry.compiler import optimised

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from wherry.errors import MissingKernelError
+from wherry.errors import MissingKernelError, UsageError
 from wherry.graph import Graph
+from wherry.pack.reader import is_pack
 from wherry.selection.header import render
 
 # What every TensorFlow runtime needs: (op, kernel class).
@@ -71,8 +72,11 @@ def select_graphdef(graph_def: Any, name: str = "graph") -> TensorFlowSelection:
 def select(model: Any, optimise: bool = False) -> TensorFlowSelection:
     """The same for what `wherry.load` takes, a Graph or a GraphDef; `optimise` runs Wherry's passes first.
 
-    A GraphDef, in memory or in a .pb or .pbtxt file, is taken as it is unless it is to be optimised.
+    A GraphDef, in memory or in a .pb or .pbtxt file, is taken as it is unless it is to be optimised. Raises UsageError
+    for a pack or a scan: they know Wherry's kernels, not TensorFlow's ops.
     """
+    if isinstance(model, str | os.PathLike):
+        _check_is_model(Path(model))
     name = Path(model).name if isinstance(model, str | os.PathLike) else type(model).__name__
     if not optimise:
         as_it_is = _graphdef(model)
@@ -87,6 +91,12 @@ def select(model: Any, optimise: bool = False) -> TensorFlowSelection:
 
         graph = model if isinstance(model, Graph) else load(model)
     return select_graphdef(_without_weights(graph), name)
+
+
+def _check_is_model(path: Path) -> None:
+    if is_pack(path) or path.suffix in (".wherry", ".json"):
+        what = "what wherry scan wrote" if path.suffix == ".json" else "a pack"
+        raise UsageError(f"{path}: TensorFlow's header is made from a model, not from {what}; give the model itself")
 
 
 def merge(selections: Sequence[TensorFlowSelection]) -> TensorFlowSelection:
