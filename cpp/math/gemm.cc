@@ -23,13 +23,20 @@ inline constexpr int64_t kFewRows = 3;
 inline constexpr int64_t kFewRowsPanels = 8;
 inline constexpr int64_t kFewRowsK = 64;
 
+// Where a residual is C itself, sums may not wait in C for the next block of k: they wait beside it, 64 KiB at a time.
+inline constexpr int64_t kSumTiles = 64 / kTileRows;
+inline constexpr int64_t kSumStride = kBlockPanels * kPanelColumns;
+inline constexpr size_t kSumScratch = sizeof(float) * static_cast<size_t>(kSumTiles * kTileRows * kSumStride);
+
 inline constexpr size_t kRowScratch = sizeof(float) * static_cast<size_t>(kTileRows * kTileStride);
 
 int TileRows() { return kTileRows; }
 
-size_t ScratchBytes(bool dequantizes) {
-  static_assert(kFewRowsPanels * kFewRowsK <= kBlockPanels * kBlockK);
-  return kRowScratch + (dequantizes ? sizeof(float) * static_cast<size_t>(kBlockPanels * kBlockK * kPanelColumns) : 0);
+inline constexpr size_t kBlockScratch = sizeof(float) * static_cast<size_t>(kBlockPanels * kBlockK * kPanelColumns);
+
+size_t ScratchBytes(bool dequantizes, bool adds_residual) {
+  static_assert(kFewRowsPanels * kFewRowsK <= kBlockPanels * kBlockK && kFewRowsPanels <= kBlockPanels);
+  return kRowScratch + (dequantizes ? kBlockScratch : 0) + (adds_residual ? kSumScratch : 0);
 }
 
 struct Range {
@@ -59,13 +66,24 @@ inline void EdgeTile(TileFunction tile, const float* a, const float* b, int64_t 
                      int64_t ldc, int64_t rows, Range columns, TileStore store) {
   constexpr int64_t kWidth = kPanelColumns * 8;
   alignas(64) float beside[static_cast<size_t>(kTileRows * kWidth)];
+  alignas(64) float residual[static_cast<size_t>(kTileRows * kWidth)];
   alignas(64) float bias[static_cast<size_t>(kWidth)];
   const size_t bytes = sizeof(float) * static_cast<size_t>(columns.size());
-  if (store.load) {
-    std::memset(beside, 0, sizeof(beside));
+  const auto copy_rows = [&](const float* from, int64_t stride, float* to) {
     for (int64_t r = 0; r < rows; ++r) {
-      std::memcpy(beside + r * kWidth + columns.begin, c + r * ldc + columns.begin, bytes);
+      std::memset(to + r * kWidth, 0, sizeof(float) * static_cast<size_t>(kWidth));
+      std::memcpy(to + r * kWidth + columns.begin, from + r * stride + columns.begin, bytes);
     }
+  };
+  if (store.start != nullptr) {
+    copy_rows(store.start, store.start_stride, beside);
+    store.start = beside;
+    store.start_stride = kWidth;
+  }
+  if (store.residual != nullptr) {
+    copy_rows(store.residual, store.residual_stride, residual);
+    store.residual = residual;
+    store.residual_stride = kWidth;
   }
   if (store.bias != nullptr) {
     std::memset(bias, 0, sizeof(bias));
@@ -85,12 +103,20 @@ struct Block {
   Range k;
 };
 
+// Where the sums of a tile's rows are between one block of k and the next, from the first column of the block on.
+struct Sums {
+  float* data;
+  int64_t stride;
+};
+
 // All panels of a block times one tile of A.
 inline void RunTileRow(const GemmPlan& plan, const Epilogue& epilogue, const Block& block, const float* a, int64_t row,
-                       int64_t rows, float* c, int64_t ldc) {
+                       int64_t rows, const Sums& sums, float* c, int64_t ldc) {
+  const bool first = block.k.begin == 0;
   const bool last = block.k.end == plan.k;
   TileStore store;
-  store.load = block.k.begin > 0 || epilogue.accumulate;
+  store.start_stride = first ? ldc : sums.stride;
+  store.residual_stride = ldc;
   store.low = last && (epilogue.activation == Activation::kRelu || epilogue.activation == Activation::kRelu6)
                   ? 0.0F
                   : -std::numeric_limits<float>::infinity();
@@ -104,11 +130,16 @@ inline void RunTileRow(const GemmPlan& plan, const Epilogue& epilogue, const Blo
     const int64_t column = panel * kPanelColumns;
     const Range inside = {std::max(plan.column_begin, column),
                           std::min(plan.column_end, column + width * kPanelColumns)};
+    float* const held = sums.data + (panel - block.panels.begin) * kPanelColumns;
+    store.start = !first ? held : epilogue.accumulate ? c_row + column : nullptr;
     store.bias = last && epilogue.bias != nullptr ? epilogue.bias + column : nullptr;
+    store.residual = last && epilogue.residual != nullptr ? epilogue.residual + row * ldc + column : nullptr;
+    float* const to = last ? c_row + column : held;
+    const int64_t stride = last ? ldc : sums.stride;
     if (inside.size() == width * kPanelColumns) {
-      tile(a, b, block.panel_stride, block.k.size(), c_row + column, ldc, store);
+      tile(a, b, block.panel_stride, block.k.size(), to, stride, store);
     } else {
-      EdgeTile(tile, a, b, block.panel_stride, block.k.size(), c_row + column, ldc, rows,
+      EdgeTile(tile, a, b, block.panel_stride, block.k.size(), to, stride, rows,
                {inside.begin - column, inside.end - column}, store);
     }
     if (last && epilogue.activation > Activation::kRelu6) {
@@ -116,6 +147,22 @@ inline void RunTileRow(const GemmPlan& plan, const Epilogue& epilogue, const Blo
         Activate(epilogue.activation, epilogue.alpha, c_row + r * ldc + inside.begin, inside.size(), plan.isa);
       }
     }
+  }
+}
+
+// Finds the block's panels and rows of B in float32: in B itself, or made in b_block.
+inline void FindBlock(const GemmPlan& plan, const PanelMatrix& b, float* b_block, Block* block) {
+  if (!plan.dequantizes) {
+    block->panel_stride = b.k * kPanelColumns;
+    block->b = static_cast<const float*>(b.data) + block->panels.begin * block->panel_stride +
+               (b.first_row + block->k.begin) * kPanelColumns;
+    return;
+  }
+  block->b = b_block;
+  block->panel_stride = block->k.size() * kPanelColumns;
+  for (int64_t panel = block->panels.begin; panel < block->panels.end; ++panel) {
+    b.dequantize(b, panel, b.first_row + block->k.begin, b.first_row + block->k.end,
+                 b_block + (panel - block->panels.begin) * block->panel_stride);
   }
 }
 
@@ -132,33 +179,30 @@ void GemmTask(const GemmPlan& plan, const RowSource& a, const PanelMatrix& b, co
   const int64_t block_panels = few ? kFewRowsPanels : kBlockPanels;
   const int64_t block_k = few && plan.dequantizes ? kFewRowsK : kBlockK;
   const int64_t tiles = (rows.size() + kTileRows - 1) / kTileRows;
+  const bool apart = epilogue.residual != nullptr && epilogue.residual == c && plan.k > block_k;
+  float* const apart_sums = reinterpret_cast<float*>(scratch + kRowScratch + (plan.dequantizes ? kBlockScratch : 0));
+  const int64_t tiles_at_once = apart ? kSumTiles : tiles;
 
   for (int64_t p0 = part.begin; p0 < part.end; p0 += block_panels) {
     Block block;
     block.panels = {first_panel + p0, first_panel + std::min(p0 + block_panels, part.end)};
-    int64_t k0 = 0;
-    do {  // once for k = 0, to store the bias
-      block.k = {k0, std::min(plan.k, k0 + block_k)};
-      if (plan.dequantizes) {
-        block.b = b_block;
-        block.panel_stride = block.k.size() * kPanelColumns;
-        for (int64_t panel = block.panels.begin; panel < block.panels.end; ++panel) {
-          b.dequantize(b, panel, b.first_row + block.k.begin, b.first_row + block.k.end,
-                       b_block + (panel - block.panels.begin) * block.panel_stride);
+    for (int64_t t0 = 0; t0 < tiles; t0 += tiles_at_once) {
+      const int64_t t1 = std::min(tiles, t0 + tiles_at_once);
+      int64_t k0 = 0;
+      do {  // once for k = 0, to store the bias
+        block.k = {k0, std::min(plan.k, k0 + block_k)};
+        FindBlock(plan, b, b_block, &block);
+        for (int64_t t = t0; t < t1; ++t) {
+          const int64_t row = rows.begin + rows.size() * t / tiles;
+          const int64_t row_end = rows.begin + rows.size() * (t + 1) / tiles;
+          CopyTile(a, row, row_end - row, block.k.begin, block.k.end, a_tile);
+          const Sums sums = apart ? Sums{apart_sums + (t - t0) * kTileRows * kSumStride, kSumStride}
+                                  : Sums{c + row * ldc + block.panels.begin * kPanelColumns, ldc};
+          RunTileRow(plan, epilogue, block, a_tile, row, row_end - row, sums, c, ldc);
         }
-      } else {
-        block.panel_stride = b.k * kPanelColumns;
-        block.b = static_cast<const float*>(b.data) + block.panels.begin * block.panel_stride +
-                  (b.first_row + k0) * kPanelColumns;
-      }
-      for (int64_t t = 0; t < tiles; ++t) {
-        const int64_t row = rows.begin + rows.size() * t / tiles;
-        const int64_t row_end = rows.begin + rows.size() * (t + 1) / tiles;
-        CopyTile(a, row, row_end - row, block.k.begin, block.k.end, a_tile);
-        RunTileRow(plan, epilogue, block, a_tile, row, row_end - row, c, ldc);
-      }
-      k0 += block_k;
-    } while (k0 < plan.k);
+        k0 += block_k;
+      } while (k0 < plan.k);
+    }
   }
 }
 
@@ -189,7 +233,7 @@ double Cost(const GemmPlan& plan, int64_t tile_rows, int64_t row_parts, int64_t 
 }  // namespace
 
 GemmPlan PlanGemm(int64_t m, int64_t k, int64_t column_begin, int64_t column_end, bool dequantizes, Isa isa,
-                  int threads) {
+                  int threads, bool adds_residual) {
   GemmPlan plan;
   plan.m = m;
   plan.k = k;
@@ -197,7 +241,7 @@ GemmPlan PlanGemm(int64_t m, int64_t k, int64_t column_begin, int64_t column_end
   plan.column_end = column_end;
   plan.isa = isa;
   plan.dequantizes = dequantizes;
-  plan.scratch_bytes = WHERRY_SELECT(isa, ScratchBytes)(dequantizes);
+  plan.scratch_bytes = WHERRY_SELECT(isa, ScratchBytes)(dequantizes, adds_residual);
   if (m <= 0 || column_end <= column_begin) return plan;
   plan.row_parts = 1;
   plan.column_parts = 1;

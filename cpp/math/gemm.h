@@ -1,4 +1,4 @@
-// C[m, n] = activation(A[m, k] x B[k, n] + bias[n]) in float32, B in panels of any weight format.
+// C[m, n] = activation(A[m, k] x B[k, n] + bias[n] + residual[m, n]) in float32, B in panels of any weight format.
 //
 // The work is cut into tasks that any threads may run in any order; each task writes a part of C of its own.
 // Every element of C is one chain of multiply-adds over rising k, so its bits depend neither on how the work is cut
@@ -35,6 +35,9 @@ struct RowSource {
 // What happens to a sum before it is stored.
 struct Epilogue {
   const float* bias = nullptr;  // one per column of B, need not be padded; null for none
+  // Added after the bias, before the activation; laid out like C; null for none. It may be C itself (the plan must
+  // know then that there is a residual), but nothing else that overlaps C.
+  const float* residual = nullptr;
   Activation activation = Activation::kNone;
   float alpha = 0.0F;           // of LeakyRelu
   bool accumulate = false;      // start from what C holds instead of 0
@@ -55,9 +58,10 @@ struct GemmPlan {
   int64_t tasks() const { return row_parts * column_parts; }
 };
 
-// Sizes may be 0 (k = 0 gives activation(bias)). threads is how many may run tasks at once.
+// Sizes may be 0 (k = 0 gives activation(bias)). threads is how many may run tasks at once. adds_residual: the epilogue
+// may have a residual.
 GemmPlan PlanGemm(int64_t m, int64_t k, int64_t column_begin, int64_t column_end, bool dequantizes, Isa isa,
-                  int threads);
+                  int threads, bool adds_residual = false);
 
 // Runs one task. c points at row 0, column 0 (not column_begin); ldc is in floats. scratch: plan.scratch_bytes.
 void RunGemmTask(const GemmPlan& plan, const RowSource& a, const PanelMatrix& b, const Epilogue& epilogue, float* c,

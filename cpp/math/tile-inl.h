@@ -42,25 +42,30 @@ constexpr int TilePanels(int rows) {
 
 // What a tile starts from and does at its end.
 struct TileStore {
-  bool load = false;            // start from what C holds
-  const float* bias = nullptr;  // added at the end, unless null
-  float low = 0.0F;             // then clamped to [low, high]; NaN passes
+  const float* start = nullptr;  // sums to go on with, unless null: may be C
+  int64_t start_stride = 0;
+  const float* bias = nullptr;      // added at the end, unless null
+  const float* residual = nullptr;  // then added, unless null: may be C
+  int64_t residual_stride = 0;
+  float low = 0.0F;  // then clamped to [low, high]; NaN passes
   float high = 0.0F;
 };
 
 // C[kRows, 16 * kPanels] (+)= A[kRows, depth] x B. a: stride kTileStride. b: panel p starts at b + p * panel_stride.
 template <int kRows, int kPanels>
 void Tile(const float* HWY_RESTRICT a, const float* HWY_RESTRICT b, int64_t panel_stride, int64_t depth,
-          float* HWY_RESTRICT c, int64_t ldc, const TileStore& store) {
+          float* c, int64_t ldc, const TileStore& store) {
   const TileTag d;
   using V = hn::Vec<TileTag>;
   constexpr int kVectors = kPanels * kPanelVectors;
   V sum[kRows][kVectors];
-  if (store.load) {
+  if (store.start != nullptr) {
     HWY_UNROLL(16)
     for (int r = 0; r < kRows; ++r) {
       HWY_UNROLL(16)
-      for (int v = 0; v < kVectors; ++v) sum[r][v] = hn::LoadU(d, c + r * ldc + v * kTileLanes);
+      for (int v = 0; v < kVectors; ++v) {
+        sum[r][v] = hn::LoadU(d, store.start + r * store.start_stride + v * kTileLanes);
+      }
     }
   } else {
     HWY_UNROLL(16)
@@ -90,6 +95,16 @@ void Tile(const float* HWY_RESTRICT a, const float* HWY_RESTRICT b, int64_t pane
       const V bias = hn::LoadU(d, store.bias + v * kTileLanes);
       HWY_UNROLL(16)
       for (int r = 0; r < kRows; ++r) sum[r][v] = hn::Add(sum[r][v], bias);
+    }
+  }
+  if (store.residual != nullptr) {
+    HWY_UNROLL(16)
+    for (int r = 0; r < kRows; ++r) {
+      HWY_UNROLL(16)
+      for (int v = 0; v < kVectors; ++v) {
+        const V residual = hn::LoadU(d, store.residual + r * store.residual_stride + v * kTileLanes);
+        sum[r][v] = hn::Add(sum[r][v], residual);
+      }
     }
   }
   const V low = hn::Set(d, store.low);

@@ -130,6 +130,67 @@ def test_bias_and_activation(activation: str) -> None:
         assert_sums(y, expected, np.nan_to_num(magnitude.numpy(), posinf=0.0))
 
 
+@pytest.mark.parametrize(("suffix", "bits"), FEW_FORMATS)
+@pytest.mark.parametrize("case", CASES, ids=lambda case: "-".join(str(part) for part in case[:2]))
+def test_residual(case: Any, suffix: str, bits: int) -> None:
+    """FusedConv2DAdd; bit for bit what Conv2D, AddV2 and Relu6 give one after the other."""
+    import tensorflow as tf
+
+    shape, filter_shape, strides, dilations, padding = case
+    x, bias = image(shape), image(filter_shape[3:])
+    weight = make_weight(filter_shape, suffix, bits, axis=3)
+    stored = pack_weight("FusedConv2DAdd", weight)
+    attrs = attributes(strides, dilations, padding)
+    linear = tf.raw_ops.Conv2D(input=x, filter=weight.numpy(), **attrs) + bias
+    residual = np.random.default_rng(9).standard_normal(linear.shape, np.float32) * 10
+    expected = tf.nn.relu6(linear + residual).numpy()
+    magnitude = tf.raw_ops.Conv2D(input=np.abs(x), filter=np.abs(weight.numpy()), **attrs) + np.abs(bias)
+    wanted = [(np.float32, expected.shape)]
+    fused = {**attrs, "activation": "Relu6"}
+    for isa in (0, 1, 2):
+        (apart,) = run_kernel(f"Conv2D_f32_{suffix}", [x, stored, bias], attrs, wanted, isa=isa)
+        apart = np.clip(apart + residual, np.float32(0), np.float32(6))
+        for threads in (1, 2, 3):
+            key, inputs = f"FusedConv2DAdd_f32_{suffix}", [x, stored, bias, residual]
+            (y,) = run_kernel(key, inputs, fused, wanted, threads, isa)
+            assert_sums(y, expected, magnitude + np.abs(residual))
+            assert_exact(y, apart)
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_residual_and_activation(activation: str) -> None:
+    import tensorflow as tf
+
+    x, bias, residual = image((1, 7, 7, 30)), image((23,)), image((1, 7, 7, 23))
+    residual[0, 3, 3, 4], residual[0, 0, 0, 0], residual[0, 6, 6, 22] = np.nan, np.inf, -np.inf
+    weight = make_weight((3, 3, 30, 23), "wf32", 0, axis=3)
+    attrs = attributes((1, 1), (1, 1), "SAME")
+    linear = tf.raw_ops.Conv2D(input=x, filter=weight.numpy(), **attrs) + bias
+    magnitude = tf.raw_ops.Conv2D(input=np.abs(x), filter=np.abs(weight.numpy()), **attrs) + np.abs(bias)
+    expected = activations()[activation](linear + residual).numpy()
+    attrs.update({"activation": activation, "leakyrelu_alpha": 0.1})
+    inputs = [x, pack_weight("FusedConv2DAdd", weight), bias, residual]
+    for isa in (0, 1, 2):
+        (y,) = run_kernel("FusedConv2DAdd_f32_wf32", inputs, attrs, [(np.float32, expected.shape)], 2, isa)
+        assert_sums(y, expected, magnitude.numpy() + np.nan_to_num(np.abs(residual), posinf=0.0))
+
+
+@pytest.mark.parametrize(
+    ("bias", "residual", "message"),
+    [
+        ((4,), (1, 6, 6, 5), "bias must have 5 values"),
+        ((5,), (1, 1, 1, 5), "what is added must have the shape of the output"),
+        ((5,), (6, 6, 5), "what is added must have the shape of the output"),
+        ((5,), None, "has 3 inputs and 1 outputs, needs 4 and 1"),
+    ],
+)
+def test_refuses_a_residual_that_does_not_fit(bias: Any, residual: Any, message: str) -> None:
+    stored = pack_weight("FusedConv2DAdd", make_weight((3, 3, 3, 5), "wi8", 8, axis=3))
+    inputs = [image((1, 6, 6, 3)), stored, image(bias), *([] if residual is None else [image(residual)])]
+    with pytest.raises(RuntimeError, match=message):
+        run_kernel("FusedConv2DAdd_f32_wi8", inputs, attributes((1, 1), (1, 1), "SAME"), [(np.float32, (1, 6, 6, 5))])
+
+
 def test_an_empty_batch_is_no_work() -> None:
     attrs = attributes((1, 1), (1, 1), "SAME")
     stored = pack_weight("Conv2D", make_weight((3, 3, 3, 4), "wi8", 8, axis=3))

@@ -1,4 +1,5 @@
 // Conv2D, float32, NHWC: the product of the image's patches and the filter, with a fused bias and activation.
+// FusedConv2DAdd adds another tensor (a residual connection) after the bias: its inputs are image, filter, bias, residual.
 //
 // The filter is a weight [kh, kw, in, out] in panels. When it has fewer inputs than the image has channels, the
 // convolution is grouped: group g of the outputs sees group g of the channels only.
@@ -18,7 +19,7 @@ struct ConvParams {
   Fused fused;
 };
 
-Status PrepareConv(PrepareContext& context, WeightFormat format) {
+Status PrepareConv(PrepareContext& context, WeightFormat format, bool adds_residual = false) {
   ConvParams& params = context.params<ConvParams>();
   params = ConvParams();
   WHERRY_RETURN_IF_ERROR(ExpectPlainInput(context, 0, DType::kF32));
@@ -39,10 +40,11 @@ Status PrepareConv(PrepareContext& context, WeightFormat format) {
   }
   const int64_t k = filter.dim(0) * filter.dim(1) * depth;
   WHERRY_RETURN_IF_ERROR(CheckPanels(context, 1, format, k, outputs));
-  WHERRY_RETURN_IF_ERROR(ReadFused(context, 2, outputs, &params.fused));
+  WHERRY_RETURN_IF_ERROR(adds_residual ? ReadFusedAdd(context, 2, outputs, &params.fused)
+                                       : ReadFused(context, 2, outputs, &params.fused));
   const int64_t rows = context.output(0).dim(0) * params.window.h.out * params.window.w.out;
   params.plan = math::PlanGemm(rows, k, 0, outputs, format != WeightFormat::kPlain, context.isa(),
-                               context.num_threads());
+                               context.num_threads(), adds_residual);
   context.RequestScratch(GemmScratchBytes(params.plan, context.num_threads()));
   return Status::Ok();
 }
@@ -96,7 +98,7 @@ Status RunConv(RunContext& context, math::DequantizePanel dequantize) {
   context.threads().ForEach(params.groups, [&](int64_t group, int worker) {
     const math::GemmPlan plan =
         math::PlanGemm(params.plan.m, params.plan.k, group * group_outputs, (group + 1) * group_outputs,
-                       params.plan.dequantizes, context.isa(), 1);
+                       params.plan.dequantizes, context.isa(), 1, params.fused.has_residual);
     const math::Patches patches = PatchesOf(image, params.window, group, depth);
     for (int64_t task = 0; task < plan.tasks(); ++task) {
       math::RunGemmTask(plan, math::RowSource::Made(copy, &patches), filter, epilogue, out, outputs, task,
@@ -126,6 +128,26 @@ WHERRY_RUN(Conv2D_f32_wi8) { return RunConv(context, math::Int8Panels(context.is
 #if WHERRY_SELECTED(Conv2D_f32_wmm)
 WHERRY_PREPARE(Conv2D_f32_wmm) { return PrepareConv(context, WeightFormat::kMinMax); }
 WHERRY_RUN(Conv2D_f32_wmm) { return RunConv(context, math::MinMaxPanels(context.isa())); }
+#endif
+
+#if WHERRY_SELECTED(FusedConv2DAdd_f32_wf32)
+WHERRY_PREPARE(FusedConv2DAdd_f32_wf32) { return PrepareConv(context, WeightFormat::kPlain, true); }
+WHERRY_RUN(FusedConv2DAdd_f32_wf32) { return RunConv(context, nullptr); }
+#endif
+
+#if WHERRY_SELECTED(FusedConv2DAdd_f32_wf16)
+WHERRY_PREPARE(FusedConv2DAdd_f32_wf16) { return PrepareConv(context, WeightFormat::kFloat16, true); }
+WHERRY_RUN(FusedConv2DAdd_f32_wf16) { return RunConv(context, math::Float16Panels(context.isa())); }
+#endif
+
+#if WHERRY_SELECTED(FusedConv2DAdd_f32_wi8)
+WHERRY_PREPARE(FusedConv2DAdd_f32_wi8) { return PrepareConv(context, WeightFormat::kInt8, true); }
+WHERRY_RUN(FusedConv2DAdd_f32_wi8) { return RunConv(context, math::Int8Panels(context.isa())); }
+#endif
+
+#if WHERRY_SELECTED(FusedConv2DAdd_f32_wmm)
+WHERRY_PREPARE(FusedConv2DAdd_f32_wmm) { return PrepareConv(context, WeightFormat::kMinMax, true); }
+WHERRY_RUN(FusedConv2DAdd_f32_wmm) { return RunConv(context, math::MinMaxPanels(context.isa())); }
 #endif
 
 }  // namespace wherry::kernels

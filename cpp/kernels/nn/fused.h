@@ -1,4 +1,4 @@
-// Bias and activation that a product or convolution applies to its results: an optional last input, and the attributes
+// Bias, residual and activation that a product or convolution applies to its results: last inputs, and the attributes
 // "activation" and "leakyrelu_alpha".
 #ifndef WHERRY_KERNELS_NN_FUSED_H_
 #define WHERRY_KERNELS_NN_FUSED_H_
@@ -12,6 +12,7 @@ namespace wherry::kernels {
 struct Fused {
   math::Activation activation = math::Activation::kNone;
   bool has_bias = false;
+  bool has_residual = false;
   float alpha = 0.0F;
 };
 
@@ -36,17 +37,16 @@ inline bool FindActivation(StringView name, math::Activation* activation) {
   return false;
 }
 
-// Checks that there are `inputs` inputs, or one more: a bias with one value for each channel. One output.
-inline Status ReadFused(const PrepareContext& context, int inputs, int64_t channels, Fused* fused) {
-  fused->has_bias = context.num_inputs() == inputs + 1;
-  WHERRY_RETURN_IF_ERROR(context.ExpectCounts(inputs + (fused->has_bias ? 1 : 0), 1));
-  if (fused->has_bias) {
-    WHERRY_RETURN_IF_ERROR(ExpectPlainInput(context, inputs, DType::kF32));
-    const Tensor& bias = context.input(inputs);
-    if (bias.rank != 1 || bias.dim(0) != channels) {
-      return context.Fail(Code::kCorrupt, "bias must have %lld values", static_cast<long long>(channels));
-    }
+inline Status ExpectBias(const PrepareContext& context, int i, int64_t channels) {
+  WHERRY_RETURN_IF_ERROR(ExpectPlainInput(context, i, DType::kF32));
+  const Tensor& bias = context.input(i);
+  if (bias.rank != 1 || bias.dim(0) != channels) {
+    return context.Fail(Code::kCorrupt, "bias must have %lld values", static_cast<long long>(channels));
   }
+  return Status::Ok();
+}
+
+inline Status ReadActivation(const PrepareContext& context, Fused* fused) {
   const StringView name = context.attrs().String("activation", "");
   if (!FindActivation(name, &fused->activation)) {
     return context.Fail(Code::kCorrupt, "activation '%.*s' is unknown", static_cast<int>(name.size), name.data);
@@ -55,10 +55,31 @@ inline Status ReadFused(const PrepareContext& context, int inputs, int64_t chann
   return Status::Ok();
 }
 
-// The epilogue of a product whose bias, if any, is input `inputs`.
+// Checks that there are `inputs` inputs, or one more: a bias with one value for each channel. One output.
+inline Status ReadFused(const PrepareContext& context, int inputs, int64_t channels, Fused* fused) {
+  fused->has_bias = context.num_inputs() == inputs + 1;
+  WHERRY_RETURN_IF_ERROR(context.ExpectCounts(inputs + (fused->has_bias ? 1 : 0), 1));
+  if (fused->has_bias) WHERRY_RETURN_IF_ERROR(ExpectBias(context, inputs, channels));
+  return ReadActivation(context, fused);
+}
+
+// As ReadFused, where a bias and a residual of the output's shape follow the `inputs` inputs.
+inline Status ReadFusedAdd(const PrepareContext& context, int inputs, int64_t channels, Fused* fused) {
+  WHERRY_RETURN_IF_ERROR(context.ExpectCounts(inputs + 2, 1));
+  fused->has_bias = fused->has_residual = true;
+  WHERRY_RETURN_IF_ERROR(ExpectBias(context, inputs, channels));
+  WHERRY_RETURN_IF_ERROR(ExpectPlainInput(context, inputs + 1, DType::kF32));
+  if (!context.input(inputs + 1).SameShape(context.output(0))) {
+    return context.Fail(Code::kCorrupt, "what is added must have the shape of the output");
+  }
+  return ReadActivation(context, fused);
+}
+
+// The epilogue of a product whose bias, if any, is input `inputs`, and whose residual, if any, comes next.
 inline math::Epilogue EpilogueOf(const RunContext& context, const Fused& fused, int inputs) {
   math::Epilogue epilogue;
   epilogue.bias = fused.has_bias ? context.input(inputs).as<const float>() : nullptr;
+  epilogue.residual = fused.has_residual ? context.input(inputs + 1).as<const float>() : nullptr;
   epilogue.activation = fused.activation;
   epilogue.alpha = fused.alpha;
   return epilogue;
