@@ -51,6 +51,7 @@ def _gru_sequence(inputs: Sequence[Shape], outputs: Sequence[Shape]) -> int:
 _COSTS: dict[str, Callable[[Sequence[Shape], Sequence[Shape]], int]] = {
     "Conv2D": _convolution,
     "FusedConv2D": _convolution,
+    "FusedConv2DAdd": _convolution,
     "DepthwiseConv2dNative": _depthwise,
     "FusedDepthwiseConv2dNative": _depthwise,
     "Conv2DBackpropInput": _transposed,

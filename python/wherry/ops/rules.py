@@ -30,7 +30,7 @@ class WeightUse(enum.Enum):
 @dataclass(frozen=True)
 class OpRule:
     """weights: input position -> use, for inputs that must be constants (or, with `optional_weights`, may be).
-    inplace: inputs whose memory an output of the same size may take over.
+    inplace: inputs whose memory an output of the same size may take over, where no other input lives there too.
     unused_outputs: the kernel copes with outputs that nobody reads.
     """
 
@@ -68,6 +68,7 @@ RULES: dict[str, OpRule] = {
     **{op: OpRule(inplace=(0, 1)) for op in _BINARY},
     "Conv2D": _CONV,
     "_FusedConv2D": _CONV,
+    "FusedConv2DAdd": OpRule(weights={1: WeightUse.FILTER}, inplace=(3,)),
     "DepthwiseConv2dNative": _DEPTHWISE,
     "FusedDepthwiseConv2dNative": _DEPTHWISE,
     "Conv2DBackpropInput": _TRANSPOSED_CONV,

@@ -25,6 +25,7 @@ PANEL_OPS = {
     "Conv2D": "Conv2D",
     "_FusedConv2D": "Conv2D",
     "FusedConv2D": "Conv2D",
+    "FusedConv2DAdd": "Conv2D",
     "DepthwiseConv2dNative": "DepthwiseConv2dNative",
     "_FusedDepthwiseConv2dNative": "DepthwiseConv2dNative",
     "FusedDepthwiseConv2dNative": "DepthwiseConv2dNative",

@@ -15,6 +15,7 @@ from wherry.passes.fold_batch_norms import fold_batch_norms
 from wherry.passes.fold_branches import fold_branches
 from wherry.passes.fold_constants import fold_constants
 from wherry.passes.fuse_activations import fuse_composites, fuse_conv, fuse_matmul
+from wherry.passes.fuse_residual import fuse_residual
 from wherry.passes.infer_shapes import infer_shapes
 from wherry.passes.merge_duplicates import merge_duplicates
 from wherry.passes.recurrent import fuse_recurrent
@@ -45,6 +46,7 @@ PASSES: tuple[Pass, ...] = (
     Pass("fold_batch_norms", fold_batch_norms, "batch norms and biases into weights"),
     Pass("absorb_pads", absorb_pads, "padding into convolutions and max pools"),
     Pass("fuse_conv", fuse_conv, "convolution, bias, activation as one op"),
+    Pass("fuse_residual", fuse_residual, "residual connections into the convolution before them"),
     Pass("fuse_matmul", fuse_matmul, "matrix product, bias, activation as one op"),
     Pass("fuse_composites", fuse_composites, "depthwise and transposed convolution, bias, activation as composites"),
     Pass("merge_duplicates", merge_duplicates, "equal constants and equal computations once"),

@@ -298,7 +298,8 @@ def set_lifetimes(program: Program) -> None:
 def _inheritable(
     step: Step, output: ProgramTensor, i: int, last_use: dict[int, int], taken: set[int]
 ) -> Storage | None:
-    for position in rule_for(step.op).inplace:
+    inplace = rule_for(step.op).inplace
+    for position in inplace:
         if position >= len(step.inputs):
             continue
         tensor = step.inputs[position]
@@ -312,7 +313,10 @@ def _inheritable(
             and tensor.shape == output.shape
             and output.storage is not None
             and storage.nbytes == output.storage.nbytes
-            and all(t.storage is not storage or t.shape == output.shape for t in step.inputs)
+            and all(
+                t.storage is not storage or (number in inplace and t.shape == output.shape)
+                for number, t in enumerate(step.inputs)
+            )
         ):
             return storage
     return None
