@@ -66,6 +66,7 @@ def many_ops() -> Graph:
             "bilinear": raw.ResizeBilinear(images=x, size=[9, 11], half_pixel_centers=True),
             "nearest": raw.ResizeNearestNeighbor(images=x, size=[12, 16], half_pixel_centers=True),
             "conv": tf.nn.relu(tf.nn.conv2d(x, weights(3, 3, 4, 32), [1, 2, 1, 1], "SAME") + weights(32)),
+            "residual": tf.nn.relu6(tf.nn.conv2d(x, weights(3, 3, 4, 4), 1, "SAME") + weights(4) + tf.abs(x)),
             "dilated": tf.nn.conv2d(x, weights(3, 3, 4, 32), 1, "SAME", dilations=2),
             "depthwise": tf.nn.depthwise_conv2d(x, weights(3, 3, 4, 30), [1, 1, 1, 1], "SAME"),
             "transposed": tf.nn.conv2d_transpose(x, weights(3, 3, 32, 4), [2, 12, 16, 32], 2, "SAME"),
