@@ -61,9 +61,9 @@ inline void CopyTile(const RowSource& a, int64_t row, int64_t rows, int64_t k0, 
   }
 }
 
-// One tile at an edge: some of its columns are not C's, so it is computed beside C.
+// One tile of `width` columns at an edge: some of them are not C's, so it is computed beside C.
 inline void EdgeTile(TileFunction tile, const float* a, const float* b, int64_t panel_stride, int64_t depth, float* c,
-                     int64_t ldc, int64_t rows, Range columns, TileStore store) {
+                     int64_t ldc, int64_t rows, int64_t width, Range columns, TileStore store) {
   constexpr int64_t kWidth = kPanelColumns * 8;
   alignas(64) float beside[static_cast<size_t>(kTileRows * kWidth)];
   alignas(64) float residual[static_cast<size_t>(kTileRows * kWidth)];
@@ -71,7 +71,7 @@ inline void EdgeTile(TileFunction tile, const float* a, const float* b, int64_t 
   const size_t bytes = sizeof(float) * static_cast<size_t>(columns.size());
   const auto copy_rows = [&](const float* from, int64_t stride, float* to) {
     for (int64_t r = 0; r < rows; ++r) {
-      std::memset(to + r * kWidth, 0, sizeof(float) * static_cast<size_t>(kWidth));
+      std::memset(to + r * kWidth, 0, sizeof(float) * static_cast<size_t>(width));
       std::memcpy(to + r * kWidth + columns.begin, from + r * stride + columns.begin, bytes);
     }
   };
@@ -139,7 +139,7 @@ inline void RunTileRow(const GemmPlan& plan, const Epilogue& epilogue, const Blo
     if (inside.size() == width * kPanelColumns) {
       tile(a, b, block.panel_stride, block.k.size(), to, stride, store);
     } else {
-      EdgeTile(tile, a, b, block.panel_stride, block.k.size(), to, stride, rows,
+      EdgeTile(tile, a, b, block.panel_stride, block.k.size(), to, stride, rows, width * kPanelColumns,
                {inside.begin - column, inside.end - column}, store);
     }
     if (last && epilogue.activation > Activation::kRelu6) {
