@@ -74,9 +74,12 @@ def _calibrate(network: Network, source: Path, path: Path) -> None:
         "quant_bits": 8,
         "input_type": "image",
     }
-    file = folder / "settings.json"
+    file = network.folder / "mnn_quant.json"  # in the folder it would be read as an image
     file.write_text(json.dumps(settings))
+    path.unlink(missing_ok=True)
     _tool("mnnquant", str(source), str(path), str(file))
+    if not path.exists():
+        raise Unsupported("its offline quantizer writes no file")
 
 
 def convert(network: str, kind: str) -> dict[str, Any]:
@@ -85,10 +88,13 @@ def convert(network: str, kind: str) -> dict[str, Any]:
     if kind == "static":
         plain = path.with_suffix(".plain.mnn")
         _from_onnx(source, plain)
-        _calibrate(chosen, plain, path)
-        plain.unlink()
-        if not path.exists():
-            raise Unsupported("its offline quantizer stops without a word and writes no file")
+        try:
+            _calibrate(chosen, plain, path)
+        except common.CaseFailed as failure:
+            status = str(failure).splitlines()[0].rsplit(": ", 1)[-1]
+            raise Unsupported(f"its offline quantizer crashes ({status})") from failure
+        finally:
+            plain.unlink()
     else:
         _from_onnx(source, path, *(["--weightQuantBits", "8"] if kind == "dynamic" else []))
     share = path.stat().st_size / source.stat().st_size
@@ -115,7 +121,8 @@ def run(network: str, kind: str, threads: int, seconds: float) -> dict[str, Any]
         )
 
         def infer(x: Array) -> Array:
-            y: Array = module.forward(MNN.expr.const(x, x.shape, MNN.expr.NCHW)).read().copy()
+            result = module.forward(MNN.expr.const(x, x.shape, MNN.expr.NCHW))
+            y: Array = result.read().copy()  # what read() gives lives as long as the result
             return y
 
         return infer

@@ -7,7 +7,6 @@ turns into QLinearConv and the like when it loads.
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from benchmarks.peers.networks import NETWORKS, Array, Network, nchw
 
 
 def model_path(network: Network, kind: str) -> Path:
-    return path_of(network, "onnxruntime", kind, ".onnx")
+    return onnx_model.model_path(network) if kind == "float32" else path_of(network, "onnxruntime", kind, ".onnx")
 
 
 def _has_vnni() -> bool:
@@ -62,11 +61,9 @@ def _quantize(network: Network, source: Path, path: Path, kind: str) -> None:
 
 def convert(network: str, kind: str) -> dict[str, Any]:
     chosen = NETWORKS[network]
-    source, path = onnx_model.model_path(chosen), model_path(chosen, kind)
-    if kind == "float32":
-        shutil.copyfile(source, path)
-    else:
-        _quantize(chosen, source, path, kind)
+    path = model_path(chosen, kind)
+    if kind != "float32":
+        _quantize(chosen, onnx_model.model_path(chosen), path, kind)
     return {"file_bytes": path.stat().st_size}
 
 
