@@ -1,8 +1,8 @@
 """Keras' LSTM layers in the forms that the peers' converters know as one operation.
 
 Keras 3 exports an LSTM as a `While` loop. Of that loop tf2onnx makes an ONNX `Loop` and LiteRT's converter a
-`WHILE` of small kernels, which MNN and ncnn cannot run and ONNX Runtime and LiteRT run slowly. All four have an
-LSTM kernel, and a comparison should meet them at their best, so before conversion each layer is replaced:
+`WHILE` of small kernels, which ncnn cannot run and the others mostly run slower than the LSTM kernel that all
+four have. A comparison should meet them at their best, so before conversion each layer can be replaced:
 
 - for LiteRT by a function marked as an LSTM in the way Keras 2 marked its own, which the converter turns
   into UNIDIRECTIONAL_SEQUENCE_LSTM;

@@ -121,7 +121,7 @@ def attempt(work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     try:
         return work()
     except common.CaseFailed as failure:
-        lines = str(failure).splitlines()
+        lines = str(failure).replace(f"{common.ROOT}/", "").splitlines()
         return {"failed": f"{lines[0].rsplit(': ', 1)[-1]}: {lines[-1].strip()}" if len(lines) > 1 else lines[0][-200:]}
 
 
