@@ -10,6 +10,7 @@
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "math/gemm.cc"
 #include "hwy/foreach_target.h"
+#include "math/copy-inl.h"
 #include "math/dispatch.h"
 #include "math/tile-inl.h"
 
@@ -57,7 +58,7 @@ inline void CopyTile(const RowSource& a, int64_t row, int64_t rows, int64_t k0, 
     return;
   }
   for (int64_t r = 0; r < rows; ++r) {
-    std::memcpy(out + r * kTileStride, a.data + (row + r) * a.stride + k0, sizeof(float) * static_cast<size_t>(k1 - k0));
+    CopyRun(a.data + (row + r) * a.stride + k0, k1 - k0, out + r * kTileStride);
   }
 }
 
@@ -68,11 +69,10 @@ inline void EdgeTile(TileFunction tile, const float* a, const float* b, int64_t 
   alignas(64) float beside[static_cast<size_t>(kTileRows * kWidth)];
   alignas(64) float residual[static_cast<size_t>(kTileRows * kWidth)];
   alignas(64) float bias[static_cast<size_t>(kWidth)];
-  const size_t bytes = sizeof(float) * static_cast<size_t>(columns.size());
   const auto copy_rows = [&](const float* from, int64_t stride, float* to) {
     for (int64_t r = 0; r < rows; ++r) {
       std::memset(to + r * kWidth, 0, sizeof(float) * static_cast<size_t>(width));
-      std::memcpy(to + r * kWidth + columns.begin, from + r * stride + columns.begin, bytes);
+      CopyRun(from + r * stride + columns.begin, columns.size(), to + r * kWidth + columns.begin);
     }
   };
   if (store.start != nullptr) {
@@ -87,12 +87,12 @@ inline void EdgeTile(TileFunction tile, const float* a, const float* b, int64_t 
   }
   if (store.bias != nullptr) {
     std::memset(bias, 0, sizeof(bias));
-    std::memcpy(bias + columns.begin, store.bias + columns.begin, bytes);
+    CopyRun(store.bias + columns.begin, columns.size(), bias + columns.begin);
     store.bias = bias;
   }
   tile(a, b, panel_stride, depth, beside, kWidth, store);
   for (int64_t r = 0; r < rows; ++r) {
-    std::memcpy(c + r * ldc + columns.begin, beside + r * kWidth + columns.begin, bytes);
+    CopyRun(beside + r * kWidth + columns.begin, columns.size(), c + r * ldc + columns.begin);
   }
 }
 

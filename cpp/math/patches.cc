@@ -5,27 +5,11 @@
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "math/patches.cc"
 #include "hwy/foreach_target.h"
-#include "hwy/highway.h"
+#include "math/copy-inl.h"
 #include "math/dispatch.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace wherry::math::HWY_NAMESPACE {
-
-namespace hn = hwy::HWY_NAMESPACE;
-using CopyTag = hn::CappedTag<float, 16>;
-
-// Runs are short (a few pixels of a few channels), so they are copied in line.
-HWY_INLINE void CopyRun(const float* HWY_RESTRICT from, int64_t count, float* HWY_RESTRICT to) {
-  const CopyTag d;
-  constexpr int64_t kLanes = static_cast<int64_t>(hn::MaxLanes(d));
-  if (count < kLanes) {
-    for (int64_t i = 0; i < count; ++i) to[i] = from[i];
-    return;
-  }
-  int64_t i = 0;
-  for (; i + kLanes <= count; i += kLanes) hn::StoreU(hn::LoadU(d, from + i), d, to + i);
-  if (i < count) hn::StoreU(hn::LoadU(d, from + count - kLanes), d, to + count - kLanes);
-}
 
 HWY_INLINE void ZeroRun(int64_t count, float* HWY_RESTRICT to) {
   for (int64_t i = 0; i < count; ++i) to[i] = 0.0F;
@@ -60,31 +44,49 @@ HWY_INLINE void CopyPart(const Patches& p, const float* pixels, int64_t x, int64
   }
 }
 
+// Columns [k0, k1) of the patches of `count` neighbouring outputs in one row of the output, whose first patch begins
+// at image row `line`, image column `x`.
+void CopyNeighbours(const Patches& p, const float* image, int64_t line, int64_t x, int64_t count, int64_t k0,
+                    int64_t k1, float* out, int64_t stride) {
+  const int64_t part = p.filter_w * p.channels;
+  const bool one_run = p.dilation_w == 1 && p.channels == p.pixel;
+  // Patches [begin, end) lie inside the image, seen from left to right.
+  const int64_t begin = x >= 0 ? 0 : std::min((-x + p.stride_w - 1) / p.stride_w, count);
+  const int64_t room = p.in_w - p.filter_w - x;
+  const int64_t end = room < 0 ? begin : std::clamp(room / p.stride_w + 1, begin, count);
+  int64_t ky = k0 / std::max<int64_t>(part, 1);
+  for (int64_t k = k0; k < k1; ++ky) {
+    const int64_t stop = std::min((ky + 1) * part, k1);
+    const int64_t row = line + ky * p.dilation_h;
+    const float* pixels = row >= 0 && row < p.in_h ? image + row * p.in_w * p.pixel : nullptr;
+    float* to = out + k - k0;
+    int64_t i = 0;
+    if (one_run && pixels != nullptr) {
+      for (; i < begin; ++i) CopyPart(p, pixels, x + i * p.stride_w, k - ky * part, stop - ky * part, to + i * stride);
+      const float* from = pixels + x * p.channels + k - ky * part;
+      const int64_t step = p.stride_w * p.channels;
+      for (; i < end; ++i) CopyRun(from + i * step, stop - k, to + i * stride);
+    }
+    for (; i < count; ++i) CopyPart(p, pixels, x + i * p.stride_w, k - ky * part, stop - ky * part, to + i * stride);
+    k = stop;
+  }
+}
+
 void CopyPatches(const void* source, int64_t row, int64_t rows, int64_t k0, int64_t k1, float* out, int64_t stride) {
   const Patches& p = *static_cast<const Patches*>(source);
-  const int64_t part = p.filter_w * p.channels;
-  const int64_t first_part = k0 / std::max<int64_t>(part, 1);
   int64_t x = row % p.out_w;
   int64_t y = row / p.out_w % p.out_h;
   int64_t b = row / p.out_w / p.out_h;
-  for (int64_t r = 0; r < rows; ++r, out += stride) {
-    float* to = out;
-    int64_t ky = first_part;
-    for (int64_t k = k0; k < k1; ++ky) {
-      const int64_t end = std::min((ky + 1) * part, k1);
-      const int64_t line = y * p.stride_h - p.top + ky * p.dilation_h;
-      const bool inside = line >= 0 && line < p.in_h;
-      const float* pixels = inside ? p.image + (b * p.in_h + line) * p.in_w * p.pixel : nullptr;
-      CopyPart(p, pixels, x * p.stride_w - p.left, k - ky * part, end - ky * part, to);
-      to += end - k;
-      k = end;
-    }
-    if (++x == p.out_w) {
-      x = 0;
-      if (++y == p.out_h) {
-        y = 0;
-        ++b;
-      }
+  while (rows > 0) {
+    const int64_t count = std::min(rows, p.out_w - x);
+    CopyNeighbours(p, p.image + b * p.in_h * p.in_w * p.pixel, y * p.stride_h - p.top, x * p.stride_w - p.left, count,
+                   k0, k1, out, stride);
+    rows -= count;
+    out += count * stride;
+    x = 0;
+    if (++y == p.out_h) {
+      y = 0;
+      ++b;
     }
   }
 }
