@@ -1,62 +1,45 @@
-// Activations over runs of floats, from the formulas of vmath.h; the compiler vectorises each loop for each instruction
-// set. No contraction, so the bits are the same for all of them.
+// Activations over runs of floats, from the functions of vmath-inl.h.
 #include "math/activation.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "math/activation.cc"
 #include "hwy/foreach_target.h"
-#include "hwy/highway.h"
 #include "math/dispatch.h"
-#include "math/vectorize.h"
-#include "math/vmath.h"
+#include "math/vmath-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace wherry::math::HWY_NAMESPACE {
 
-void ActivateRun(Activation activation, float alpha, float* values, int64_t count) {
+void ActivateRun(Activation activation, float alpha, const float* in, float* out, int64_t count) {
+  const MathVector zero = hn::Zero(MathTag());
   switch (activation) {
     case Activation::kNone:
-      return;
+      return MapRun(in, out, count, [](MathVector x) HWY_ATTR { return x; });
     case Activation::kRelu:
-      WHERRY_VECTORIZE
-      for (int64_t i = 0; i < count; ++i) values[i] = values[i] < 0.0F ? 0.0F : values[i];
-      return;
+      return MapRun(in, out, count, [=](MathVector x) HWY_ATTR { return hn::Max(zero, x); });
     case Activation::kRelu6:
-      WHERRY_VECTORIZE
-      for (int64_t i = 0; i < count; ++i) {
-        const float x = values[i] < 0.0F ? 0.0F : values[i];
-        values[i] = x > 6.0F ? 6.0F : x;
-      }
-      return;
-    case Activation::kLeakyRelu:
-      WHERRY_VECTORIZE
-      for (int64_t i = 0; i < count; ++i) values[i] = values[i] > 0.0F ? values[i] : alpha * values[i];
-      return;
+      return MapRun(in, out, count, [](MathVector x) HWY_ATTR { return Clamp(0.0F, x, 6.0F); });
+    case Activation::kLeakyRelu: {
+      const MathVector slope = hn::Set(MathTag(), alpha);
+      return MapRun(in, out, count, [=](MathVector x) HWY_ATTR {
+        return hn::IfThenElse(hn::Gt(x, zero), x, hn::Mul(slope, x));
+      });
+    }
     case Activation::kElu:
-      WHERRY_VECTORIZE
-      for (int64_t i = 0; i < count; ++i) values[i] = values[i] < 0.0F ? Expm1(values[i]) : values[i];
-      return;
+      return MapRun(in, out, count, [=](MathVector x) HWY_ATTR {
+        return hn::IfThenElse(hn::Lt(x, zero), Expm1(x), x);
+      });
     case Activation::kTanh:
-      WHERRY_VECTORIZE
-      for (int64_t i = 0; i < count; ++i) values[i] = Tanh(values[i]);
-      return;
+      return MapRun(in, out, count, [](MathVector x) HWY_ATTR { return Tanh(x); });
     case Activation::kSigmoid:
-      WHERRY_VECTORIZE
-      for (int64_t i = 0; i < count; ++i) values[i] = Sigmoid(values[i]);
-      return;
+      return MapRun(in, out, count, [](MathVector x) HWY_ATTR { return Sigmoid(x); });
     case Activation::kSwish:
-      WHERRY_VECTORIZE
-      for (int64_t i = 0; i < count; ++i) values[i] = values[i] * Sigmoid(values[i]);
-      return;
+      return MapRun(in, out, count, [](MathVector x) HWY_ATTR { return Swish(x); });
     case Activation::kHardSwish:
-      WHERRY_VECTORIZE
-      for (int64_t i = 0; i < count; ++i) {
-        float gate = values[i] + 3.0F;
-        gate = gate < 0.0F ? 0.0F : gate;
-        gate = gate > 6.0F ? 6.0F : gate;
-        values[i] = values[i] * (gate * (1.0F / 6.0F));
-      }
-      return;
+      return MapRun(in, out, count, [](MathVector x) HWY_ATTR {
+        const MathVector gate = Clamp(0.0F, hn::Add(x, Constant(3.0F)), 6.0F);
+        return hn::Mul(x, hn::Mul(gate, Constant(1.0F / 6.0F)));
+      });
   }
 }
 
@@ -66,8 +49,8 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace wherry::math {
 
-void Activate(Activation activation, float alpha, float* values, int64_t count, Isa isa) {
-  WHERRY_SELECT(isa, ActivateRun)(activation, alpha, values, count);
+void Activate(Activation activation, float alpha, const float* in, float* out, int64_t count, Isa isa) {
+  WHERRY_SELECT(isa, ActivateRun)(activation, alpha, in, out, count);
 }
 
 }  // namespace wherry::math

@@ -20,8 +20,12 @@ enum class Activation : uint8_t {
   kHardSwish,  // x * relu6(x + 3) / 6
 };
 
-// values[i] = f(values[i]) for a run of floats; any of the above. Each element's result depends on it alone.
-void Activate(Activation activation, float alpha, float* values, int64_t count, Isa isa);
+// out[i] = f(in[i]) for a run of floats; any of the above. Each element's result depends on it alone. Works in place.
+void Activate(Activation activation, float alpha, const float* in, float* out, int64_t count, Isa isa);
+
+inline void Activate(Activation activation, float alpha, float* values, int64_t count, Isa isa) {
+  if (activation != Activation::kNone) Activate(activation, alpha, values, values, count, isa);
+}
 
 }  // namespace wherry::math
 

@@ -142,10 +142,12 @@ inline void RunTileRow(const GemmPlan& plan, const Epilogue& epilogue, const Blo
       EdgeTile(tile, a, b, block.panel_stride, block.k.size(), to, stride, rows, width * kPanelColumns,
                {inside.begin - column, inside.end - column}, store);
     }
-    if (last && epilogue.activation > Activation::kRelu6) {
-      for (int64_t r = 0; r < rows; ++r) {
-        Activate(epilogue.activation, epilogue.alpha, c_row + r * ldc + inside.begin, inside.size(), plan.isa);
-      }
+  }
+  if (last && epilogue.activation > Activation::kRelu6) {  // the block's part of these rows is still in the first cache
+    const Range inside = {std::max(plan.column_begin, block.panels.begin * kPanelColumns),
+                          std::min(plan.column_end, block.panels.end * kPanelColumns)};
+    for (int64_t r = 0; r < rows; ++r) {
+      Activate(epilogue.activation, epilogue.alpha, c_row + r * ldc + inside.begin, inside.size(), plan.isa);
     }
   }
 }
