@@ -8,6 +8,7 @@
 #   make bench-models   every network of the model zoo against TensorFlow
 #   make bench-contect  the paper's network: conversion, file, load, memory, speed, against LiteRT and TensorFlow
 #   make bench-peers    six networks against LiteRT, ONNX Runtime, MNN and ncnn
+#   make bench-arm      the inner loops on ARM cores, by llvm-mca: cycles for each multiply-add beside the core's best
 
 PYTHON ?= python3
 VENV := .venv
@@ -17,7 +18,7 @@ SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 export CUDA_VISIBLE_DEVICES ?= -1
 
-.PHONY: all demo test test-slow lint sanitize bench-models bench-contect bench-peers clean install system
+.PHONY: all demo test test-slow lint sanitize bench-models bench-contect bench-peers bench-arm clean install system llvm-mca
 
 all: install
 
@@ -92,6 +93,15 @@ bench-contect: install
 
 bench-peers: install $(PEERS)/.installed
 	@$(BIN)/python -m benchmarks.peers.run
+
+bench-arm: install llvm-mca
+	@$(BIN)/python -m benchmarks.arm.run
+
+llvm-mca:
+	@command -v llvm-mca >/dev/null || { \
+	  echo "== installing system packages: llvm"; \
+	  $(SUDO) apt-get update -qq && DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get install -y -qq llvm >/dev/null; \
+	}
 
 clean:
 	rm -rf $(VENV) build dist

@@ -2,8 +2,9 @@
 // sums stay in registers. Compiled once for each instruction set (Highway's per-target include guard).
 //
 // Register use decides the shape. AVX-512 has 32 registers of 16 floats: 14 x 2 sums, 2 of B, 1 of A. AVX2 has 16 of 8:
-// 6 x 2 sums, 2 of B, 1 of A. NEON has 32 of 4: 6 x 4 sums, 4 of B, 1 of A. SSE2 has 16 of 4: 3 x 4 sums, and B partly
-// from memory. With few rows the multiply-add's latency is hidden by more panels at once instead.
+// 6 x 2 sums, 2 of B, 1 of A. 64-bit ARM has 32 of 4: 6 x 4 sums, 2 of B, 6 of A, in a loop of its own (tile_neon.h). SSE2
+// and 32-bit ARM have 16 of 4: 3 x 4 sums, and B partly from memory. With few rows the multiply-add's latency is hidden by
+// more panels at once instead.
 #if defined(WHERRY_MATH_TILE_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef WHERRY_MATH_TILE_INL_H_
 #undef WHERRY_MATH_TILE_INL_H_
@@ -15,6 +16,7 @@
 
 #include "hwy/highway.h"
 #include "math/panels.h"
+#include "math/tile_neon.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace wherry::math::HWY_NAMESPACE {
@@ -24,11 +26,7 @@ namespace hn = hwy::HWY_NAMESPACE;
 using TileTag = hn::CappedTag<float, 16>;
 inline constexpr int kTileLanes = static_cast<int>(hn::MaxLanes(TileTag()));
 inline constexpr int kPanelVectors = static_cast<int>(kPanelColumns) / kTileLanes;
-#if HWY_ARCH_X86
-inline constexpr int kTileRows = kTileLanes == 16 ? 14 : kTileLanes == 8 ? 6 : 3;
-#else
-inline constexpr int kTileRows = 6;
-#endif
+inline constexpr int kTileRows = HWY_ARCH_ARM_A64 ? 6 : kTileLanes == 16 ? 14 : kTileLanes == 8 ? 6 : 3;
 // Floats from one row of a copied tile of A to the next: a constant, so that one register addresses all rows.
 inline constexpr int64_t kBlockK = 256;
 inline constexpr int64_t kTileStride = kBlockK + 16;
@@ -51,7 +49,8 @@ struct TileStore {
   float high = 0.0F;
 };
 
-// C[kRows, 16 * kPanels] (+)= A[kRows, depth] x B. a: stride kTileStride. b: panel p starts at b + p * panel_stride.
+// C[kRows, 16 * kPanels] (+)= A[kRows, depth] x B. a: stride kTileStride; depth is at most kBlockK, and rows may be read up
+// to 4 floats past it. b: panel p starts at b + p * panel_stride.
 template <int kRows, int kPanels>
 void Tile(const float* HWY_RESTRICT a, const float* HWY_RESTRICT b, int64_t panel_stride, int64_t depth,
           float* c, int64_t ldc, const TileStore& store) {
@@ -74,7 +73,29 @@ void Tile(const float* HWY_RESTRICT a, const float* HWY_RESTRICT b, int64_t pane
       for (int v = 0; v < kVectors; ++v) sum[r][v] = hn::Zero(d);
     }
   }
-  for (int64_t k = 0; k < depth; ++k) {
+  int64_t k = 0;
+#if HWY_ARCH_ARM_A64
+  if constexpr (kPanels == 1) {
+    if (depth >= 4) {
+      float32x4_t lanes[kRows][kVectors];
+      const auto each = [&](const auto& move) {
+        HWY_UNROLL(16)
+        for (int r = 0; r < kRows; ++r) {
+          HWY_UNROLL(16)
+          for (int v = 0; v < kVectors; ++v) move(lanes[r][v], sum[r][v].raw);
+        }
+      };
+      each([](float32x4_t& lane, const float32x4_t& raw) { lane = raw; });
+      constexpr auto kFloat = static_cast<int64_t>(sizeof(float));
+      NeonTile<FloatLanes, kRows, kTileStride * kFloat, 4 * kFloat>::Run(a, b, depth / 4, lanes);
+      each([](const float32x4_t& lane, float32x4_t& raw) { raw = lane; });
+      k = depth / 4 * 4;
+      a += k;
+      b += k * kPanelColumns;
+    }
+  }
+#endif
+  for (; k < depth; ++k) {
     V column[kVectors];
     HWY_UNROLL(16)
     for (int v = 0; v < kVectors; ++v) {

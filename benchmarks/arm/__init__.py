@@ -1,0 +1,1 @@
+"""The inner loops of matrix products on ARM cores, by llvm-mca: no ARM hardware is needed."""
