@@ -5,7 +5,7 @@ namespace {
 
 constexpr int64_t kSizeLimit = int64_t{1} << 40;  // elements of a weight: no product below overflows
 
-// Bytes of 16 elements; 0 when the bits do not fit the format.
+// Bytes of a panel's row; 0 when the bits do not fit the format.
 int64_t RowBytes(WeightFormat format, int bits) {
   switch (format) {
     case WeightFormat::kPlain:
@@ -22,10 +22,11 @@ int64_t RowBytes(WeightFormat format, int bits) {
 
 }  // namespace
 
-Status CheckPanels(const PrepareContext& context, int i, WeightFormat format, int64_t k, int64_t n) {
+Status CheckPanels(const PrepareContext& context, int i, WeightFormat format, int64_t k, int64_t n, Layout codes) {
   const Tensor& tensor = context.input(i);
   WHERRY_RETURN_IF_ERROR(context.ExpectInputType(i, DType::kF32));
-  if (tensor.layout != Layout::kPanels || tensor.quant.format != format) {
+  const Layout layout = format == WeightFormat::kInt8 ? codes : Layout::kPanels;
+  if (tensor.layout != layout || tensor.quant.format != format) {
     return context.Fail(Code::kCorrupt, "weight %d is not stored in panels of this kernel's format", i);
   }
   if (k < 0 || n < 0 || k >= kSizeLimit || n >= kSizeLimit || (k > 0 && n > kSizeLimit / k)) {
@@ -33,7 +34,8 @@ Status CheckPanels(const PrepareContext& context, int i, WeightFormat format, in
   }
   const int64_t row_bytes = RowBytes(format, tensor.quant.bits);
   const int64_t panels = (n + math::kPanelColumns - 1) / math::kPanelColumns;
-  if (row_bytes == 0 || tensor.bytes != static_cast<uint64_t>(panels * k * row_bytes)) {
+  const int64_t rows = layout == Layout::kQuads ? (k + 3) / 4 * 4 : k;
+  if (row_bytes == 0 || tensor.bytes != static_cast<uint64_t>(panels * rows * row_bytes)) {
     return context.Fail(Code::kCorrupt, "weight %d does not have the bytes of its size and format", i);
   }
   const bool needs_scale = format == WeightFormat::kInt8 || format == WeightFormat::kMinMax;

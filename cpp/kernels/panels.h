@@ -9,8 +9,10 @@
 namespace wherry::kernels {
 
 // Checks that input i is a [k, n] weight in panels of this format, with all its bytes, scales and offsets there.
-// The tensor's own dims are the caller's to check: their product must be k * n.
-Status CheckPanels(const PrepareContext& context, int i, WeightFormat format, int64_t k, int64_t n);
+// The tensor's own dims are the caller's to check: their product must be k * n. 8-bit codes lie in quads, unless they are
+// of a depthwise filter.
+Status CheckPanels(const PrepareContext& context, int i, WeightFormat format, int64_t k, int64_t n,
+                   Layout codes = Layout::kQuads);
 
 // The view of a weight that passed CheckPanels. `dequantize` is math::Int8Panels(isa) etc., null for float32.
 inline math::PanelMatrix PanelsOf(const Tensor& tensor, int64_t k, int64_t n, math::DequantizePanel dequantize) {

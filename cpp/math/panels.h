@@ -17,7 +17,7 @@ struct PanelMatrix;
 // whatever the padding stands for.
 using DequantizePanel = void (*)(const PanelMatrix& b, int64_t panel, int64_t k0, int64_t k1, float* out);
 
-// A [k, n] matrix in panels: [ceil(n / 16)][k][16]. All pointers are borrowed.
+// A [k, n] matrix in panels: [ceil(n / 16)][k][16], 8-bit codes in quads. All pointers are borrowed.
 struct PanelMatrix {
   const void* data = nullptr;
   int64_t k = 0;
@@ -35,7 +35,8 @@ struct PanelMatrix {
 
 // One function for each format, in a file of its own, so that a format nobody selected is not linked. float32 has none.
 DequantizePanel Float16Panels(Isa isa);
-DequantizePanel Int8Panels(Isa isa);
+DequantizePanel Int8Panels(Isa isa);  // in quads
+DequantizePanel Int8Taps(Isa isa);    // in panels: a depthwise filter
 DequantizePanel MinMaxPanels(Isa isa);
 
 // Bytes of a panel row of 16 codes of so many bits: 2 * bits.

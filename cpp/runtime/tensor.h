@@ -66,6 +66,9 @@ enum class Layout : uint8_t {
   // A [K, N] matrix in panels of kPanelWidth columns: [ceil(N / 16)][K][16], the last panel padded with code 0.
   // Filters of convolutions count as [kh * kw * in, out].
   kPanels = 1,
+  // The same with groups of four neighbouring k in front of the column, for products of 8-bit codes (math/qgemm.h):
+  // [ceil(N / 16)][ceil(K / 4)][16][4], the last group and the last panel padded with code 0.
+  kQuads = 2,
 };
 inline constexpr int kPanelWidth = 16;
 
@@ -78,7 +81,7 @@ struct Quantization {
   uint8_t axis = 0;            // the dimension that channels run along
   int64_t channels = 0;        // scale and offset have this many entries, padded with zeros to a multiple of 16
   const float* scale = nullptr;   // null for float16
-  const float* offset = nullptr;  // null unless minmax
+  const float* offset = nullptr;  // minmax; in quads the sum of each channel's codes; else null
 };
 
 struct Tensor {

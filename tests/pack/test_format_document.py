@@ -66,7 +66,7 @@ def write_example(path: Path) -> None:
     scale = np.array([0.5, 0.25, 1], np.float32)
     value = QuantizedValue(TensorType(DType.FLOAT, (2, 3)), codes, scale, None, 1, "int8", 8)
     x = ProgramTensor("x:0", DType.FLOAT, (1, 2), Storage(8, external=0))
-    w = ProgramTensor("w:0", DType.FLOAT, (2, 3), weight=Weight(value, WeightUse.MATRIX, False, 128))
+    w = ProgramTensor("w:0", DType.FLOAT, (2, 3), weight=Weight(value, WeightUse.MATRIX, False, 192))
     y = ProgramTensor("y:0", DType.FLOAT, (1, 3), Storage(12))
     step = Step("y", "MatMul", "MatMul_f32_wi8", [x, w], [y], {})
     program = Program("example", {"x": x}, {"y": y}, [step], arena_bytes=64)

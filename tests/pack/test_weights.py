@@ -42,7 +42,8 @@ def test_round_trip(op: str, suffix: str, bits: int, per_channel: bool) -> None:
     shape, axis = SHAPES[op]
     value = make_weight(shape, suffix, bits, axis if per_channel else None)
     stored = pack_weight(op, value)
-    assert (stored.shape, stored.layout) == (shape, Layout.PANELS)
+    quads = suffix == "wi8" and op != "DepthwiseConv2dNative"
+    assert (stored.shape, stored.layout) == (shape, Layout.QUADS if quads else Layout.PANELS)
     np.testing.assert_array_equal(unpack_weight(op, stored), value.numpy())
     if suffix in ("wi8", "wmm"):
         assert stored.scale is not None and stored.scale.shape == (stored.channels,)
@@ -55,6 +56,18 @@ def test_panels_hold_sixteen_columns_padded_with_zeros() -> None:
     np.testing.assert_array_equal(panels[0], matrix[:, :16])
     np.testing.assert_array_equal(panels[1, :, :4], matrix[:, 16:])
     assert not panels[1, :, 4:].any()
+
+
+def test_quads_hold_four_rows_of_a_column_together_and_its_sum() -> None:
+    value = make_weight((6, 20), "wi8", 8, axis=1)
+    assert isinstance(value, QuantizedValue)
+    stored = pack_weight("MatMul", value)
+    quads = np.frombuffer(stored.data, np.int8).reshape(2, 2, 16, 4)
+    np.testing.assert_array_equal(quads[0, 0], value.codes[:4, :16].T)
+    np.testing.assert_array_equal(quads[1, 0, :4], value.codes[:4, 16:].T)
+    np.testing.assert_array_equal(quads[0, 1, :, :2], value.codes[4:, :16].T)
+    assert not quads[:, 1, :, 2:].any() and not quads[1, :, 4:].any()
+    np.testing.assert_array_equal(stored.offset, value.codes.astype(np.int64).sum(axis=0))
 
 
 def test_a_transposed_matrix_keeps_its_channels() -> None:

@@ -31,7 +31,7 @@ Status PrepareDepthwise(PrepareContext& context, WeightFormat format) {
     return context.Fail(Code::kCorrupt, "channels of input, filter and output do not fit");
   }
   const int64_t taps = filter.dim(0) * filter.dim(1);
-  WHERRY_RETURN_IF_ERROR(CheckPanels(context, 1, format, taps, outputs));
+  WHERRY_RETURN_IF_ERROR(CheckPanels(context, 1, format, taps, outputs, Layout::kPanels));
   WHERRY_RETURN_IF_ERROR(ReadFused(context, 2, outputs, &params.fused));
   if (format != WeightFormat::kPlain) {
     context.RequestScratch(static_cast<size_t>((outputs + kPanelWidth - 1) / kPanelWidth * kPanelWidth * taps) *
@@ -99,7 +99,7 @@ WHERRY_RUN(DepthwiseConv2dNative_f32_wf16) { return RunDepthwise(context, math::
 
 #if WHERRY_SELECTED(DepthwiseConv2dNative_f32_wi8)
 WHERRY_PREPARE(DepthwiseConv2dNative_f32_wi8) { return PrepareDepthwise(context, WeightFormat::kInt8); }
-WHERRY_RUN(DepthwiseConv2dNative_f32_wi8) { return RunDepthwise(context, math::Int8Panels(context.isa())); }
+WHERRY_RUN(DepthwiseConv2dNative_f32_wi8) { return RunDepthwise(context, math::Int8Taps(context.isa())); }
 #endif
 
 #if WHERRY_SELECTED(DepthwiseConv2dNative_f32_wmm)

@@ -10,11 +10,13 @@ import numpy as np
 from wherry.graph import DType
 
 PANEL_WIDTH = 16
+QUAD = 4  # neighbouring rows of a column that lie together
 
 
 class Layout(enum.IntEnum):
     ROW_MAJOR = 0
     PANELS = 1
+    QUADS = 2
 
 
 class WeightFormat(enum.IntEnum):
@@ -30,7 +32,7 @@ class StoredWeight:
 
     shape: the tensor's, as the kernel sees it. bits: minmax 2 to 16, int8 8, float16 16, plain 0.
     scale and offset: float32, one per channel, not padded; the channels run along dimension `axis`
-    (see pack/weights.py).
+    (see pack/weights.py). In quads, offset holds the sum of each channel's codes.
     """
 
     data: bytes

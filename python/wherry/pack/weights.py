@@ -2,6 +2,9 @@
 
 A kernel that multiplies sees its weight as a matrix [K, N] in panels [ceil(N / 16)][K][16]:
 
+8-bit codes, but for those of depthwise filters, lie in quads `[ceil(N / 16)][ceil(K / 4)][16][4]`, with the sum of each
+column's codes in the place of offsets.
+
 | op | weight | matrix | channels |
 | --- | --- | --- | --- |
 | Conv2D | [kh, kw, in, out] | [kh * kw * in, out] | out |
@@ -19,7 +22,7 @@ import numpy as np
 from wherry.errors import PackError
 from wherry.graph.values import QuantizedValue, Value
 from wherry.pack.bits import pack_bits, packed_group_bytes, unpack_bits
-from wherry.pack.stored import PANEL_WIDTH, Layout, StoredWeight, WeightFormat
+from wherry.pack.stored import PANEL_WIDTH, QUAD, Layout, StoredWeight, WeightFormat
 
 PANEL_OPS = {
     "Conv2D": "Conv2D",
@@ -52,10 +55,11 @@ def pack_weight(op: str, value: Value, *, transpose: bool = False, name: str = "
     if elements.ndim != rank:
         raise PackError(f"{name}: a weight of {op} has {rank} dimensions, not {elements.ndim}")
     matrix = _matrix(kind, elements, transpose)
+    quads = weight_format == WeightFormat.INT8 and kind != "DepthwiseConv2dNative"
     stored = StoredWeight(
-        data=_panels(matrix, weight_format, bits),
+        data=_quads(matrix) if quads else _panels(matrix, weight_format, bits),
         shape=matrix.shape if kind == "MatMul" else elements.shape,
-        layout=Layout.PANELS,
+        layout=Layout.QUADS if quads else Layout.PANELS,
         format=weight_format,
         bits=bits,
         axis=1 if kind == "MatMul" else 2 if kind == "Conv2DBackpropInput" else 3,
@@ -66,6 +70,8 @@ def pack_weight(op: str, value: Value, *, transpose: bool = False, name: str = "
         if weight_format == WeightFormat.MINMAX:
             offset = np.zeros(1, np.float32) if value.offset is None else value.offset
             stored.offset = _per_column(kind, value, offset, matrix.shape[1], transpose, name)
+    if quads:
+        stored.offset = matrix.sum(axis=0, dtype=np.int64).astype(np.float32)
     return stored
 
 
@@ -106,11 +112,15 @@ def unpack_weight(op: str, stored: StoredWeight) -> np.ndarray:
     else:
         types = {WeightFormat.PLAIN: np.float32, WeightFormat.FLOAT16: np.float16, WeightFormat.INT8: np.int8}
         codes = np.frombuffer(stored.data, types[WeightFormat(stored.format)])
-    matrix = codes.reshape(panels, depth, PANEL_WIDTH).transpose(1, 0, 2).reshape(depth, -1)[:, :columns]
+    if stored.layout == Layout.QUADS:
+        quads = codes.reshape(panels, -1, PANEL_WIDTH, QUAD)
+        matrix = quads.transpose(1, 3, 0, 2).reshape(-1, panels * PANEL_WIDTH)[:depth, :columns]
+    else:
+        matrix = codes.reshape(panels, depth, PANEL_WIDTH).transpose(1, 0, 2).reshape(depth, -1)[:, :columns]
     matrix = matrix.astype(np.float32)
     if stored.scale is not None:
         matrix *= stored.scale
-    if stored.offset is not None:
+    if stored.offset is not None and stored.layout != Layout.QUADS:
         matrix += stored.offset
     if kind == "Conv2DBackpropInput":
         matrix = matrix.T
@@ -154,6 +164,16 @@ def _panels(matrix: np.ndarray, weight_format: WeightFormat, bits: int) -> bytes
     if weight_format == WeightFormat.MINMAX:
         return pack_bits(panels.reshape(-1, PANEL_WIDTH), bits).tobytes()
     return panels.tobytes()
+
+
+def _quads(codes: np.ndarray) -> bytes:
+    depth, columns = codes.shape
+    panels, groups = -(-columns // PANEL_WIDTH), -(-depth // QUAD)
+    if (depth, columns) != (groups * QUAD, panels * PANEL_WIDTH):
+        padded = np.zeros((groups * QUAD, panels * PANEL_WIDTH), codes.dtype)
+        padded[:depth, :columns] = codes
+        codes = padded
+    return codes.reshape(groups, QUAD, panels, PANEL_WIDTH).transpose(2, 0, 3, 1).tobytes()
 
 
 def _expand(values: np.ndarray, channels: int, name: str) -> np.ndarray:

@@ -8,6 +8,7 @@ from wherry.graph import QuantizedValue, Value
 from wherry.ops.rules import WeightUse
 
 PANEL = 16
+QUAD = 4
 
 
 def matrix_shape(shape: tuple[int, ...], use: WeightUse) -> tuple[int, int]:
@@ -25,8 +26,14 @@ def matrix_shape(shape: tuple[int, ...], use: WeightUse) -> tuple[int, int]:
     raise ValueError(f"{use} is not stored in panels")
 
 
+def in_quads(value: Value, use: WeightUse) -> bool:
+    """Whether a weight lies in groups of four rows, with the sums of its columns: 8-bit codes that products read."""
+    rows = (WeightUse.PLAIN, WeightUse.ROWS, WeightUse.DEPTHWISE)
+    return isinstance(value, QuantizedValue) and value.format == "int8" and use not in rows
+
+
 def part_sizes(value: Value, use: WeightUse) -> list[int]:
-    """Bytes of what a weight puts into its segment, in order: scales, offsets (where it has them), elements."""
+    """Bytes of what a weight puts into its segment, in order: scales, offsets or sums (where it has them), elements."""
     shape = tuple(int(d or 0) for d in value.type.shape or ())
     if use in (WeightUse.PLAIN, WeightUse.ROWS):
         elements = math.prod(shape)
@@ -34,11 +41,13 @@ def part_sizes(value: Value, use: WeightUse) -> list[int]:
         channels = shape[axis] if shape else 1
     else:
         rows, columns = matrix_shape(shape, use)
+        if in_quads(value, use):
+            rows = -(-rows // QUAD) * QUAD
         elements = rows * _groups(columns) * PANEL
         channels = columns
     if not isinstance(value, QuantizedValue):
         return [elements * value.type.dtype.size]
-    arrays = {"float16": 0, "int8": 1, "minmax": 2}[value.format]
+    arrays = 2 if in_quads(value, use) else {"float16": 0, "int8": 1, "minmax": 2}[value.format]
     whole_bytes = value.bits in (8, 16)  # in rows these stand one after another, other codes in groups of 16
     size = elements * value.bits // 8 if whole_bytes else 2 * value.bits * _groups(elements)
     return [4 * PANEL * _groups(channels)] * arrays + [size]
