@@ -9,7 +9,7 @@
 #include "math/isa.h"
 
 #if defined(WHERRY_ISA_AVX512) && (defined(__x86_64__) || defined(__i386__))
-#define WHERRY_IF_AVX512(isa, F) (isa) == ::wherry::Isa::kAvx512 ? &N_AVX3::F :
+#define WHERRY_IF_AVX512(isa, F) (isa) >= ::wherry::Isa::kAvx512 ? &N_AVX3::F :
 #else
 #define WHERRY_IF_AVX512(isa, F)
 #endif

@@ -4,13 +4,52 @@
 
 namespace wherry {
 
+const char* IsaName(Isa isa) {
+  switch (isa) {
+    case Isa::kPortable: return "portable";
+    case Isa::kAvx2: return "AVX2";
+    case Isa::kAvxVnni: return "AVX-VNNI";
+    case Isa::kAvx512: return "AVX-512";
+    case Isa::kAvx512Vnni: return "AVX-512 VNNI";
+    case Isa::kAmx: return "AMX";
+  }
+  return "unknown";
+}
+
+bool HasIsa(Isa isa) {
+  [[maybe_unused]] const platform::CpuFeatures cpu = platform::DetectCpu();
+  switch (isa) {
+    case Isa::kPortable:
+      return true;
+#if defined(WHERRY_ISA_AVX2)
+    case Isa::kAvx2:
+      return cpu.avx2;
+#endif
+#if defined(WHERRY_ISA_AVXVNNI)
+    case Isa::kAvxVnni:
+      return cpu.avx_vnni;
+#endif
+#if defined(WHERRY_ISA_AVX512)
+    case Isa::kAvx512:
+      return cpu.avx512;
+#endif
+#if defined(WHERRY_ISA_AVX512VNNI)
+    case Isa::kAvx512Vnni:
+      return cpu.avx512_vnni;
+#endif
+#if defined(WHERRY_ISA_AMX)
+    case Isa::kAmx:
+      return cpu.amx_int8;
+#endif
+    default:
+      return false;
+  }
+}
+
 Isa BestIsa() {
-#if WHERRY_ISA_AVX512
-  if (platform::CpuHasAvx512()) return Isa::kAvx512;
-#endif
-#if WHERRY_ISA_AVX2
-  if (platform::CpuHasAvx2()) return Isa::kAvx2;
-#endif
+  for (int level = kIsas - 1; level > 0; --level) {
+    if (HasIsa(static_cast<Isa>(level))) return static_cast<Isa>(level);
+  }
   return Isa::kPortable;
 }
 

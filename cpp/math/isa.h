@@ -6,8 +6,24 @@
 
 namespace wherry {
 
-// In rising order. kPortable is plain C++ (or the baseline of the target's ABI: SSE2, NEON on 64-bit ARM).
-enum class Isa : uint8_t { kPortable = 0, kAvx2 = 1, kAvx512 = 2 };
+// In rising order: a CPU of one level runs what is compiled for those below, but that kAvxVnni is beside kAvx512.
+enum class Isa : uint8_t {
+  kPortable = 0,    // the baseline of the target's ABI: SSE2, NEON on 64-bit ARM
+  kAvx2 = 1,        // with FMA and F16C
+  kAvxVnni = 2,     // products of 8-bit codes in one instruction, 256 bits
+  kAvx512 = 3,      // F, DQ, BW, CD, VL
+  kAvx512Vnni = 4,  // products of 8-bit codes in one instruction, 512 bits
+  kAmx = 5,         // tiles of 8-bit codes
+};
+
+// The most levels that there are; a number from 0 on that names none of them is no level.
+inline constexpr int kIsas = 6;
+
+// "AVX-512 VNNI"; for people.
+const char* IsaName(Isa isa);
+
+// Whether this CPU runs the level and it was compiled in.
+bool HasIsa(Isa isa);
 
 // The best that this CPU has and that was compiled in.
 Isa BestIsa();

@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "math/gemm.h"
+#include "math/quantize.h"
 
 namespace wherry::math {
 
@@ -21,6 +22,7 @@ struct Patches {
   int64_t channels = 0;
   int64_t out_h = 0;
   int64_t out_w = 0;
+  int64_t filter_h = 1;
   int64_t filter_w = 1;
   int64_t stride_h = 1;
   int64_t stride_w = 1;
@@ -32,6 +34,16 @@ struct Patches {
 
 // A CopyRows for this instruction set; its source is a Patches.
 CopyRows PatchCopier(Isa isa);
+
+// The same of an image of codes [batch, in_h, in_w, channels]: all its channels, and outside of it the code of 0.
+struct CodePatches {
+  Patches patches;  // but for `image`; pixel == channels
+  const uint8_t* codes = nullptr;
+  const CodeScale* scales = nullptr;  // one for each image of the batch
+};
+
+// A CopyCodes (math/qgemm.h); source: a CodePatches.
+void CopyCodePatches(const void* source, int64_t row, int64_t rows, uint8_t* out, int64_t stride);
 
 }  // namespace wherry::math
 

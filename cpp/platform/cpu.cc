@@ -5,22 +5,31 @@
 #if defined(__x86_64__) || defined(__i386__)
 #include <cpuid.h>
 #endif
+#if defined(__x86_64__) && defined(__linux__)
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 
 namespace wherry::platform {
 namespace {
 
 #if defined(__x86_64__) || defined(__i386__)
 
-struct Features {
-  bool avx2 = false;
-  bool avx512 = false;
-};
-
 constexpr bool Bit(uint32_t word, int bit) { return (word >> bit & 1U) != 0; }
 
+// Linux gives a process the registers of AMX when it asks for them (Documentation/arch/x86/xstate.rst).
+bool MayUseTiles() {
+#if defined(__x86_64__) && defined(__linux__) && defined(SYS_arch_prctl)
+  constexpr long kRequestPermission = 0x1023, kTileData = 18;
+  return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+#else
+  return false;
+#endif
+}
+
 // Intel SDM volume 2, CPUID leaves 1 and 7; volume 1, section 13.3 (XGETBV) for what the system saves.
-Features Detect() {
-  Features found;
+CpuFeatures Detect() {
+  CpuFeatures found;
   uint32_t a = 0, b = 0, c = 0, d = 0;
   if (__get_cpuid(1, &a, &b, &c, &d) == 0) return found;
   const bool fma = Bit(c, 12), osxsave = Bit(c, 27), avx = Bit(c, 28), f16c = Bit(c, 29);
@@ -28,9 +37,13 @@ Features Detect() {
   uint32_t low = 0, high = 0;
   asm volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
   const bool saves_ymm = (low & 0x6U) == 0x6U, saves_zmm = (low & 0xE6U) == 0xE6U;
+  const bool saves_tiles = (low & 0x60000U) == 0x60000U;
   if (__get_cpuid_count(7, 0, &a, &b, &c, &d) == 0) return found;
   found.avx2 = saves_ymm && fma && f16c && Bit(b, 3) && Bit(b, 5) && Bit(b, 8);
   found.avx512 = found.avx2 && saves_zmm && Bit(b, 16) && Bit(b, 17) && Bit(b, 28) && Bit(b, 30) && Bit(b, 31);
+  found.avx512_vnni = found.avx512 && Bit(c, 11);
+  found.amx_int8 = found.avx512_vnni && saves_tiles && Bit(d, 24) && Bit(d, 25) && MayUseTiles();
+  if (__get_cpuid_count(7, 1, &a, &b, &c, &d) != 0) found.avx_vnni = found.avx2 && Bit(a, 4);
   return found;
 }
 
@@ -39,11 +52,9 @@ Features Detect() {
 }  // namespace
 
 #if defined(__x86_64__) || defined(__i386__)
-bool CpuHasAvx2() { return Detect().avx2; }
-bool CpuHasAvx512() { return Detect().avx512; }
+CpuFeatures DetectCpu() { return Detect(); }
 #else
-bool CpuHasAvx2() { return false; }
-bool CpuHasAvx512() { return false; }
+CpuFeatures DetectCpu() { return {}; }
 #endif
 
 }  // namespace wherry::platform

@@ -1,13 +1,18 @@
-// What the CPU can do.
+// What the CPU can do, and the system lets a process use.
 #ifndef WHERRY_PLATFORM_CPU_H_
 #define WHERRY_PLATFORM_CPU_H_
 
 namespace wherry::platform {
 
-// AVX2, FMA, BMI1, BMI2 and F16C, with the registers saved by the system.
-bool CpuHasAvx2();
-// AVX-512 F, BW, CD, DQ and VL on top of that.
-bool CpuHasAvx512();
+struct CpuFeatures {
+  bool avx2 = false;         // AVX2, FMA, BMI1, BMI2 and F16C, with the registers saved by the system
+  bool avx512 = false;       // F, BW, CD, DQ and VL on top of that
+  bool avx_vnni = false;     // VPDPBUSD on 256 bits
+  bool avx512_vnni = false;  // on 512
+  bool amx_int8 = false;     // tiles; asking for them is a request to the system, once for the process
+};
+
+CpuFeatures DetectCpu();
 
 }  // namespace wherry::platform
 

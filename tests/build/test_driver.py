@@ -45,7 +45,7 @@ def test_definitions_of_host() -> None:
         "WHERRY_BUILD_SHARED": True,
         "WHERRY_BUILD_SYMBOLS": True,
         "WHERRY_HIGHWAY_DIR": "/hwy",
-        "WHERRY_ISAS": "avx2;avx512",
+        "WHERRY_ISAS": "avx2;avx512;vnni;amx",
         "WHERRY_SELECTION_DIR": "/sel",
         "WHERRY_STATIC_RUNNER": False,
     }

@@ -15,6 +15,10 @@ KERNELS = Path(__file__).resolve().parents[2] / "cpp" / "kernels"
 _LINE = re.compile(r'WHERRY_KERNEL\((\w+), "[^"]*", "[^"]*", "([^"]+)"\)')
 _exercised: set[str] = set()
 
+# Instruction sets of this CPU: all, and those that differ in floating-point arithmetic.
+ISAS = tuple(single_kernel.isas().values())
+FLOAT_ISAS = tuple(number for name, number in single_kernel.isas().items() if name in ("portable", "AVX2", "AVX-512"))
+
 
 def run_kernel(
     key: str,

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from harness import run_kernel, untested
+from harness import FLOAT_ISAS, run_kernel, untested
 from tolerance import assert_exact, assert_sums
 from weights import FEW_FORMATS, FORMATS, make_weight
 from wherry.pack.weights import pack_weight
@@ -54,7 +54,7 @@ def test_conv_2d(case: Any, suffix: str, bits: int) -> None:
     expected = tf.raw_ops.Conv2D(input=x, filter=weight.numpy(), **attrs).numpy()
     magnitude = tf.raw_ops.Conv2D(input=np.abs(x), filter=np.abs(weight.numpy()), **attrs).numpy()
     stored = pack_weight("Conv2D", weight)
-    for isa in (0, 1, 2):
+    for isa in FLOAT_ISAS:
         outputs = [
             run_kernel(f"Conv2D_f32_{suffix}", [x, stored], attrs, [(np.float32, expected.shape)], threads, isa)[0]
             for threads in (1, 2, 3)
@@ -74,7 +74,7 @@ def test_every_format(suffix: str, bits: int, axis: int | None) -> None:
     attrs = attributes((1, 1), (1, 1), "SAME")
     expected = tf.raw_ops.Conv2D(input=x, filter=weight.numpy(), **attrs).numpy()
     magnitude = tf.raw_ops.Conv2D(input=np.abs(x), filter=np.abs(weight.numpy()), **attrs).numpy()
-    for isa in (0, 1, 2):
+    for isa in FLOAT_ISAS:
         (y,) = run_kernel(
             f"Conv2D_f32_{suffix}",
             [x, pack_weight("Conv2D", weight)],
@@ -118,7 +118,7 @@ def test_bias_and_activation(activation: str) -> None:
     magnitude = tf.raw_ops.Conv2D(input=np.abs(x), filter=np.abs(weight.numpy()), **attrs) + np.abs(bias)
     expected = activations()[activation](linear).numpy()
     attrs.update({"activation": activation, "leakyrelu_alpha": 0.1})
-    for isa in (0, 1, 2):
+    for isa in FLOAT_ISAS:
         (y,) = run_kernel(
             "Conv2D_f32_wf32",
             [x, pack_weight("Conv2D", weight), bias],
@@ -147,7 +147,7 @@ def test_residual(case: Any, suffix: str, bits: int) -> None:
     magnitude = tf.raw_ops.Conv2D(input=np.abs(x), filter=np.abs(weight.numpy()), **attrs) + np.abs(bias)
     wanted = [(np.float32, expected.shape)]
     fused = {**attrs, "activation": "Relu6"}
-    for isa in (0, 1, 2):
+    for isa in FLOAT_ISAS:
         (apart,) = run_kernel(f"Conv2D_f32_{suffix}", [x, stored, bias], attrs, wanted, isa=isa)
         apart = np.clip(apart + residual, np.float32(0), np.float32(6))
         for threads in (1, 2, 3):
@@ -170,7 +170,7 @@ def test_residual_and_activation(activation: str) -> None:
     expected = activations()[activation](linear + residual).numpy()
     attrs.update({"activation": activation, "leakyrelu_alpha": 0.1})
     inputs = [x, pack_weight("FusedConv2DAdd", weight), bias, residual]
-    for isa in (0, 1, 2):
+    for isa in FLOAT_ISAS:
         (y,) = run_kernel("FusedConv2DAdd_f32_wf32", inputs, attrs, [(np.float32, expected.shape)], 2, isa)
         assert_sums(y, expected, magnitude.numpy() + np.nan_to_num(np.abs(residual), posinf=0.0))
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from harness import run_kernel, untested
+from harness import FLOAT_ISAS, run_kernel, untested
 from test_conv import attributes, image
 from tolerance import assert_exact, assert_sums
 from weights import FEW_FORMATS, FORMATS, make_weight
@@ -40,7 +40,7 @@ def check(x: np.ndarray, weight: Value, suffix: str, attrs: dict[str, Any]) -> N
     magnitude = depthwise(np.abs(x), np.abs(weight.numpy()), attrs)
     inputs = [x, pack_weight("DepthwiseConv2dNative", weight)]
     key = f"DepthwiseConv2dNative_f32_{suffix}"
-    for isa in (0, 1, 2):
+    for isa in FLOAT_ISAS:
         first, *others = (
             run_kernel(key, inputs, attrs, [(np.float32, expected.shape)], threads, isa)[0] for threads in (1, 2, 3)
         )
@@ -75,7 +75,7 @@ def test_bias_and_activation(activation: str, channels: int) -> None:
     expected = activations()[activation](depthwise(x, weight.numpy(), attrs) + bias).numpy()
     inputs = [x, pack_weight("DepthwiseConv2dNative", weight), bias]
     attrs["activation"] = activation
-    for isa in (0, 1, 2):
+    for isa in FLOAT_ISAS:
         (y,) = run_kernel("DepthwiseConv2dNative_f32_wf32", inputs, attrs, [(np.float32, expected.shape)], 2, isa)
         assert_sums(y, expected)
 

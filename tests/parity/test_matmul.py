@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from harness import run_kernel, untested
+from harness import FLOAT_ISAS, run_kernel, untested
 from tolerance import assert_exact, assert_sums
 from weights import FEW_FORMATS, FORMATS, make_weight
 from wherry.pack.weights import pack_weight
@@ -26,7 +26,7 @@ def values(*shape: int) -> np.ndarray:
 def run_everywhere(key: str, inputs: list[Any], attrs: dict[str, Any], shape: tuple[int, ...]) -> list[np.ndarray]:
     """One result for each instruction set, after checking that threads do not change its bits."""
     results = []
-    for isa in (0, 1, 2):
+    for isa in FLOAT_ISAS:
         first, *others = (
             run_kernel(key, inputs, attrs, [(np.float32, shape)], threads, isa)[0] for threads in (1, 2, 3)
         )

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from harness import run_kernel, untested
+from harness import FLOAT_ISAS, run_kernel, untested
 from tolerance import assert_exact, assert_sums
 from weights import FEW_FORMATS, FORMATS, make_weight
 from wherry.graph.values import ArrayValue, Value
@@ -87,13 +87,13 @@ LSTM_ATTRS = [
 @pytest.mark.parametrize("size", SIZES)
 def test_block_lstm_v2(size: tuple[int, int, int, int], suffix: str, bits: int) -> None:
     for attrs in LSTM_ATTRS:
-        isas = (0, 1, 2) if size is SIZES[0] else (2,)
+        isas = FLOAT_ISAS if size is SIZES[0] else FLOAT_ISAS[-1:]
         check_lstm("BlockLSTMV2", lstm_inputs(size, suffix, bits, None), attrs, suffix, isas)
 
 
 @pytest.mark.parametrize(("suffix", "bits"), FORMATS)
 def test_every_format(suffix: str, bits: int) -> None:
-    check_lstm("BlockLSTMV2", lstm_inputs((4, 2, 21, 9), suffix, bits, None), LSTM_ATTRS[0], suffix, (0, 1, 2))
+    check_lstm("BlockLSTMV2", lstm_inputs((4, 2, 21, 9), suffix, bits, None), LSTM_ATTRS[0], suffix, FLOAT_ISAS)
 
 
 @pytest.mark.parametrize("length", [0, 1, 3])
@@ -152,7 +152,7 @@ def test_gru_block_cell(size: tuple[int, int, int], suffix: str, bits: int) -> N
     stored = [x, h_prev, pack_weight("MatMul", w_ru), pack_weight("MatMul", w_c), b_ru, b_c]
     wanted = [(np.float32, (batch, units))] * 4
     key = f"GRUBlockCell_f32_{suffix}"
-    for isa in (0, 1, 2):
+    for isa in FLOAT_ISAS:
         runs = [run_kernel(key, stored, {}, wanted, threads, isa) for threads in (1, 2, 3)]
         for index, reference in enumerate(expected):
             assert_sums(runs[0][index], reference.numpy(), 1.0 + np.abs(reference.numpy()))
@@ -188,7 +188,7 @@ def test_gru_sequence_is_the_keras_layer(
         attrs = {"reset_after": int(reset_after), "go_backwards": int(go_backwards)}
         runs = [
             run_kernel(f"GRUSequence_f32_{suffix}", stored, attrs, [(np.float32, expected.shape)], threads, isa)[0]
-            for isa in (0, 1, 2)
+            for isa in FLOAT_ISAS
             for threads in (1, 2, 3)
         ]
         for index, result in enumerate(runs):

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from harness import run_kernel, untested
+from harness import FLOAT_ISAS, run_kernel, untested
 from test_conv import attributes, image
 from tolerance import assert_exact, assert_sums
 from weights import FEW_FORMATS, FORMATS, make_weight
@@ -55,7 +55,7 @@ def check(case: Any, weight: Value, suffix: str) -> None:
     expected = transposed(shape, weight.numpy(), x, attrs)
     magnitude = transposed(shape, np.abs(weight.numpy()), np.abs(x), attrs)
     inputs = [np.array(shape, np.int32), pack_weight("Conv2DBackpropInput", weight), x]
-    for isa in (0, 1, 2):
+    for isa in FLOAT_ISAS:
         first, *others = (
             run_kernel(f"Conv2DBackpropInput_f32_{suffix}", inputs, attrs, [(np.float32, shape)], threads, isa)[0]
             for threads in (1, 2, 3)

@@ -126,6 +126,7 @@ class SingleKernel {
     for (const py::dict& output : outputs) AddOutput(output);
     HeldAttributes attrs;
     Fill(attributes, attrs);
+    if (isa >= 0 && !HasIsa(static_cast<Isa>(isa))) throw std::invalid_argument("this CPU has no such instruction set");
     StepBinder binder;
     binder.name = StringView(key.data(), key.size());
     binder.inputs = {in_.data(), in_.size()};
@@ -203,6 +204,14 @@ py::list KernelKeys() {
   return keys;
 }
 
+py::dict Isas() {
+  py::dict isas;
+  for (int level = 0; level < kIsas; ++level) {
+    if (HasIsa(static_cast<Isa>(level))) isas[IsaName(static_cast<Isa>(level))] = level;
+  }
+  return isas;
+}
+
 }  // namespace
 
 void BindSingleKernel(py::module_& module) {
@@ -213,7 +222,7 @@ void BindSingleKernel(py::module_& module) {
              py::arg("threads"), py::arg("isa"), py::arg("repeats"),
              "Prepares a kernel once and runs it several times; returns the seconds of each run.");
   module.def("kernel_keys", &KernelKeys, "Keys of the kernels that are linked in.");
-  module.def("best_isa", [] { return static_cast<int>(BestIsa()); });
+  module.def("isas", &Isas, "Instruction sets that this CPU runs: name -> number, the best last.");
 }
 
 }  // namespace wherry::python

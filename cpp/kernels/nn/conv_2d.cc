@@ -3,11 +3,9 @@
 //
 // The filter is a weight [kh, kw, in, out] in panels. When it has fewer inputs than the image has channels, the
 // convolution is grouped: group g of the outputs sees group g of the channels only.
-#include "kernels/nn/fused.h"
-#include "kernels/nn/window.h"
+#include "kernels/nn/conv_2d.h"
 #include "kernels/panels.h"
 #include "kernels/select.h"
-#include "math/patches.h"
 
 namespace wherry::kernels {
 namespace {
@@ -22,59 +20,17 @@ struct ConvParams {
 Status PrepareConv(PrepareContext& context, WeightFormat format, bool adds_residual = false) {
   ConvParams& params = context.params<ConvParams>();
   params = ConvParams();
-  WHERRY_RETURN_IF_ERROR(ExpectPlainInput(context, 0, DType::kF32));
-  WHERRY_RETURN_IF_ERROR(context.ExpectInputRank(1, 4));
-  WHERRY_RETURN_IF_ERROR(ExpectPlainOutput(context, 0, DType::kF32));
-  const Tensor& filter = context.input(1);
-  WHERRY_RETURN_IF_ERROR(PlanWindow(context, filter.dim(0), filter.dim(1), &params.window));
-  const int64_t channels = context.input(0).dim(3);
-  const int64_t depth = filter.dim(2);
-  const int64_t outputs = filter.dim(3);
-  if (depth < 1 || channels < 1 || channels % depth != 0 || context.output(0).dim(3) != outputs) {
-    return context.Fail(Code::kCorrupt, "channels of input, filter and output do not fit");
-  }
-  params.groups = channels / depth;
-  if (outputs % params.groups != 0) {
-    return context.Fail(Code::kCorrupt, "%lld outputs cannot be cut into %lld groups", static_cast<long long>(outputs),
-                        static_cast<long long>(params.groups));
-  }
-  const int64_t k = filter.dim(0) * filter.dim(1) * depth;
-  WHERRY_RETURN_IF_ERROR(CheckPanels(context, 1, format, k, outputs));
-  WHERRY_RETURN_IF_ERROR(adds_residual ? ReadFusedAdd(context, 2, outputs, &params.fused)
-                                       : ReadFused(context, 2, outputs, &params.fused));
-  const int64_t rows = context.output(0).dim(0) * params.window.h.out * params.window.w.out;
-  params.plan = math::PlanGemm(rows, k, 0, outputs, format != WeightFormat::kPlain, context.isa(),
+  ConvShape shape;
+  WHERRY_RETURN_IF_ERROR(ReadConvShape(context, &shape));
+  params.window = shape.window;
+  params.groups = shape.groups;
+  WHERRY_RETURN_IF_ERROR(CheckPanels(context, 1, format, shape.k, shape.outputs));
+  WHERRY_RETURN_IF_ERROR(adds_residual ? ReadFusedAdd(context, 2, shape.outputs, &params.fused)
+                                       : ReadFused(context, 2, shape.outputs, &params.fused));
+  params.plan = math::PlanGemm(shape.rows, shape.k, 0, shape.outputs, format != WeightFormat::kPlain, context.isa(),
                                context.num_threads(), adds_residual);
   context.RequestScratch(GemmScratchBytes(params.plan, context.num_threads()));
   return Status::Ok();
-}
-
-math::Patches PatchesOf(const Tensor& image, const Window& window, int64_t group, int64_t depth) {
-  math::Patches patches;
-  patches.image = image.as<const float>();
-  patches.in_h = window.h.in;
-  patches.in_w = window.w.in;
-  patches.pixel = image.dim(3);
-  patches.first_channel = group * depth;
-  patches.channels = depth;
-  patches.out_h = window.h.out;
-  patches.out_w = window.w.out;
-  patches.filter_w = window.w.filter;
-  patches.stride_h = window.h.stride;
-  patches.stride_w = window.w.stride;
-  patches.dilation_h = window.h.dilation;
-  patches.dilation_w = window.w.dilation;
-  patches.top = window.h.before;
-  patches.left = window.w.before;
-  return patches;
-}
-
-// A filter of one pixel that visits every pixel: the image itself is the matrix of patches.
-bool IsPointwise(const Window& window) {
-  const auto steps_once = [](const WindowAxis& axis) {
-    return axis.filter == 1 && axis.stride == 1 && axis.before == 0 && axis.after == 0;
-  };
-  return steps_once(window.h) && steps_once(window.w);
 }
 
 Status RunConv(RunContext& context, math::DequantizePanel dequantize) {

@@ -53,7 +53,7 @@ def _native() -> dict[str, Any]:
         from wherry import _native
     except ImportError:
         return _row("native module", "", "wherry.Executor; install the package again", True)
-    isa = ("portable", "AVX2", "AVX-512")[_native.best_isa()]
+    isa = list(_native.isas())[-1]
     return _row("native module", f"{len(_native.kernel_keys())} kernels, {isa}", "wherry.Executor", True)
 
 

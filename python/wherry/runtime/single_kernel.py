@@ -25,7 +25,7 @@ def run_kernel(
 ) -> list[np.ndarray]:
     """Runs the kernel with this key.
 
-    outputs: numpy dtype and shape of each output. isa: 0 portable, 1 AVX2, 2 AVX-512; the best by default.
+    outputs: numpy dtype and shape of each output. isa: a number of `isas()`; the best by default.
     unwanted: outputs that get no memory, as a pack's unused outputs; they are returned empty.
     Raises RuntimeError with the kernel's message when it refuses its arguments, ValueError for an unknown
     key.
@@ -56,6 +56,13 @@ def time_kernel(
     return _native.time_kernel(
         key, _packed(inputs), dict(attrs), _wanted(outputs, ()), threads, _isa(isa), repeats
     )
+
+
+def isas() -> dict[str, int]:
+    """Instruction sets that this CPU runs: name -> number, in rising order."""
+    from wherry import _native
+
+    return _native.isas()
 
 
 def _isa(isa: int | None) -> int:

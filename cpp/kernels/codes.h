@@ -1,0 +1,70 @@
+// What kernels that multiply 8-bit codes share: the view of a weight in quads, activations that are quantized as they
+// come, and running a product on the context's threads.
+#ifndef WHERRY_KERNELS_CODES_H_
+#define WHERRY_KERNELS_CODES_H_
+
+#include "kernels/panels.h"
+#include "math/qgemm.h"
+#include "runtime/kernel.h"
+
+namespace wherry::kernels {
+
+// As CheckPanels for codes in quads, which also keeps sums of products inside int32.
+inline Status CheckQuads(const PrepareContext& context, int i, int64_t k, int64_t n) {
+  WHERRY_RETURN_IF_ERROR(CheckPanels(context, i, WeightFormat::kInt8, k, n));
+  if (k > math::kMaxCodeDepth) {
+    return context.Fail(Code::kCorrupt, "weight %d has more than %lld rows; compile the layer in float arithmetic", i,
+                        static_cast<long long>(math::kMaxCodeDepth));
+  }
+  return Status::Ok();
+}
+
+inline math::QuadMatrix QuadsOf(const Tensor& tensor, int64_t k, int64_t n) {
+  return {static_cast<const int8_t*>(tensor.data), k, n, tensor.quant.scale, tensor.quant.offset, 0};
+}
+
+constexpr size_t Align64(size_t bytes) { return (bytes + 63) / 64 * 64; }
+
+inline size_t CodeGemmScratchBytes(const math::CodeGemmPlan& plan, int threads) {
+  return plan.scratch_bytes * static_cast<size_t>(threads);
+}
+
+// Runs all tasks of a plan on the context's threads. scratch: CodeGemmScratchBytes().
+inline void RunCodeGemm(const RunContext& context, const math::CodeGemmPlan& plan, const math::CodeRows& a,
+                        const math::QuadMatrix& b, const math::Epilogue& epilogue, float* c, int64_t ldc,
+                        std::byte* scratch) {
+  context.threads().ForEach(plan.tasks(), [&](int64_t task, int worker) {
+    math::RunCodeGemmTask(plan, a, b, epilogue, c, ldc, task,
+                          scratch + plan.scratch_bytes * static_cast<size_t>(worker));
+  });
+}
+
+// Where rows that are quantized one by one lie in scratch memory.
+struct RowCodes {
+  int64_t rows = 0;
+  int64_t k = 0;
+  int64_t leading = 0;  // zeros in front of each row's codes
+
+  int64_t stride() const { return math::CodeRowBytes(k, leading); }
+  size_t code_bytes() const { return static_cast<size_t>(math::CodeRowsPadded(rows) * stride()); }
+  size_t bytes() const { return code_bytes() + Align64(static_cast<size_t>(rows) * sizeof(math::CodeScale)); }
+
+  uint8_t* codes(std::byte* memory) const { return reinterpret_cast<uint8_t*>(memory); }
+  math::CodeScale* scales(std::byte* memory) const {
+    return reinterpret_cast<math::CodeScale*>(memory + code_bytes());
+  }
+  math::CodeRows View(std::byte* memory) const {
+    math::CodeRows view;
+    view.codes = codes(memory);
+    view.stride = stride();
+    view.groups = (leading + k + math::kQuad - 1) / math::kQuad;
+    view.scales = scales(memory);
+    return view;
+  }
+};
+
+inline constexpr int64_t kQuantizeGrain = 32768;  // values that are worth a thread of their own
+
+}  // namespace wherry::kernels
+
+#endif  // WHERRY_KERNELS_CODES_H_

@@ -1,0 +1,147 @@
+// Conv2D, float32 image, 8-bit filter [kh, kw, in, out] in quads, in whole numbers: the image is quantized first, with one
+// range for each image of the batch, or for each pixel where the filter has only one. One group.
+// FusedConv2DAdd as in conv_2d.cc.
+#include "kernels/codes.h"
+#include "kernels/nn/conv_2d.h"
+#include "kernels/select.h"
+
+namespace wherry::kernels {
+namespace {
+
+struct ConvCodesParams {
+  Window window;
+  math::CodeGemmPlan plan;
+  RowCodes rows;  // of a filter of one pixel
+  bool one_pixel = false;
+  Fused fused;
+};
+
+// Scratch memory of a filter of several pixels: the image's codes, a scale for each image, and what it takes to find
+// them, before what the product needs.
+struct ImageCodes {
+  static constexpr int64_t kChunk = 16384;  // values whose range is found at a time
+
+  int64_t batch;
+  int64_t image;  // values
+  int64_t chunks;  // of one image
+
+  explicit ImageCodes(const Tensor& tensor)
+      : batch(tensor.dim(0)),
+        image(tensor.dim(1) * tensor.dim(2) * tensor.dim(3)),
+        chunks((image + kChunk - 1) / kChunk) {}
+
+  size_t code_bytes() const { return Align64(static_cast<size_t>(batch * image)); }
+  size_t scale_bytes() const { return Align64(static_cast<size_t>(batch) * sizeof(math::CodeScale)); }
+  size_t range_bytes() const { return Align64(static_cast<size_t>(batch * chunks) * sizeof(math::ValueRange)); }
+  size_t bytes() const { return code_bytes() + scale_bytes() + range_bytes(); }
+};
+
+[[maybe_unused]] Status PrepareConvCodes(PrepareContext& context, bool adds_residual) {
+  ConvShape shape;
+  WHERRY_RETURN_IF_ERROR(ReadConvShape(context, &shape));
+  if (shape.groups != 1) return context.Fail(Code::kCorrupt, "a grouped filter needs float arithmetic");
+  WHERRY_RETURN_IF_ERROR(CheckQuads(context, 1, shape.k, shape.outputs));
+  ConvCodesParams& params = context.params<ConvCodesParams>();
+  params = ConvCodesParams();
+  WHERRY_RETURN_IF_ERROR(adds_residual ? ReadFusedAdd(context, 2, shape.outputs, &params.fused)
+                                       : ReadFused(context, 2, shape.outputs, &params.fused));
+  params.window = shape.window;
+  params.one_pixel = HasOnePixel(shape.window);
+  params.plan = math::PlanCodeGemm(shape.rows, shape.k, shape.outputs, !params.one_pixel, context.isa(),
+                                   context.num_threads());
+  params.rows.rows = shape.rows;
+  params.rows.k = shape.k;
+  context.RequestScratch((params.one_pixel ? params.rows.bytes() : ImageCodes(context.input(0)).bytes()) +
+                         CodeGemmScratchBytes(params.plan, context.num_threads()));
+  return Status::Ok();
+}
+
+// Each pixel that the filter visits becomes a row of codes.
+void QuantizePixels(const RunContext& context, const ConvCodesParams& params, std::byte* scratch) {
+  const WindowAxis& h = params.window.h;
+  const WindowAxis& w = params.window.w;
+  const RowCodes& rows = params.rows;
+  const float* const image = context.input(0).as<const float>();
+  const int64_t lines = context.input(0).dim(0) * h.out;
+  context.threads().ForRange(lines, 1 + kQuantizeGrain / (w.out * rows.k + 1), [&](int64_t begin, int64_t end, int) {
+    for (int64_t line = begin; line < end; ++line) {
+      const int64_t in_line = line / h.out * h.in + line % h.out * h.stride;
+      math::QuantizeRows(image + in_line * w.in * rows.k, w.stride * rows.k, w.out, rows.k, 0,
+                         rows.codes(scratch) + line * w.out * rows.stride(), rows.stride(),
+                         rows.scales(scratch) + line * w.out, context.isa());
+    }
+  });
+}
+
+void QuantizeImages(const RunContext& context, const ImageCodes& layout, uint8_t* codes, math::CodeScale* scales,
+                    math::ValueRange* ranges) {
+  const float* const image = context.input(0).as<const float>();
+  const int64_t chunks = layout.batch * layout.chunks;
+  const auto each_chunk = [&](const auto& visit) {
+    context.threads().ForRange(chunks, kQuantizeGrain / ImageCodes::kChunk, [&](int64_t begin, int64_t end, int) {
+      for (int64_t chunk = begin; chunk < end; ++chunk) {
+        const int64_t at = chunk % layout.chunks * ImageCodes::kChunk;
+        const int64_t count = layout.image - at < ImageCodes::kChunk ? layout.image - at : ImageCodes::kChunk;
+        visit(chunk, chunk / layout.chunks, chunk / layout.chunks * layout.image + at, count);
+      }
+    });
+  };
+  each_chunk([&](int64_t chunk, int64_t, int64_t at, int64_t count) {
+    ranges[chunk] = math::RangeOf(image + at, count, context.isa());
+  });
+  for (int64_t b = 0; b < layout.batch; ++b) {
+    math::ValueRange whole;
+    for (int64_t chunk = b * layout.chunks; chunk < (b + 1) * layout.chunks; ++chunk) {
+      if (ranges[chunk].low < whole.low) whole.low = ranges[chunk].low;
+      if (ranges[chunk].high > whole.high) whole.high = ranges[chunk].high;
+    }
+    scales[b] = math::ScaleOf(whole);
+  }
+  each_chunk([&](int64_t, int64_t b, int64_t at, int64_t count) {
+    math::QuantizeRun(image + at, count, scales[b], codes + at, context.isa());
+  });
+}
+
+[[maybe_unused]] Status RunConvCodes(RunContext& context) {
+  const ConvCodesParams& params = context.params<ConvCodesParams>();
+  const Tensor& image = context.input(0);
+  const math::QuadMatrix filter = QuadsOf(context.input(1), params.rows.k, params.plan.n);
+  const math::Epilogue epilogue = EpilogueOf(context, params.fused, 2);
+  float* const out = context.output(0).as<float>();
+  std::byte* const scratch = context.scratch();
+  if (params.plan.tasks() == 0) return Status::Ok();
+  if (params.one_pixel) {
+    QuantizePixels(context, params, scratch);
+    RunCodeGemm(context, params.plan, params.rows.View(scratch), filter, epilogue, out, params.plan.n,
+                scratch + params.rows.bytes());
+    return Status::Ok();
+  }
+  const ImageCodes layout(image);
+  uint8_t* const codes = reinterpret_cast<uint8_t*>(scratch);
+  auto* const scales = reinterpret_cast<math::CodeScale*>(scratch + layout.code_bytes());
+  auto* const ranges = reinterpret_cast<math::ValueRange*>(scratch + layout.code_bytes() + layout.scale_bytes());
+  QuantizeImages(context, layout, codes, scales, ranges);
+  math::CodePatches patches{PatchesOf(image, params.window, 0, image.dim(3)), codes, scales};
+  math::CodeRows rows;
+  rows.copy = &math::CopyCodePatches;
+  rows.source = &patches;
+  rows.groups = params.plan.groups;
+  rows.scales = scales;
+  rows.rows_per_scale = params.window.h.out * params.window.w.out;
+  RunCodeGemm(context, params.plan, rows, filter, epilogue, out, params.plan.n, scratch + layout.bytes());
+  return Status::Ok();
+}
+
+}  // namespace
+
+#if WHERRY_SELECTED(Conv2D_f32_di8)
+WHERRY_PREPARE(Conv2D_f32_di8) { return PrepareConvCodes(context, false); }
+WHERRY_RUN(Conv2D_f32_di8) { return RunConvCodes(context); }
+#endif
+
+#if WHERRY_SELECTED(FusedConv2DAdd_f32_di8)
+WHERRY_PREPARE(FusedConv2DAdd_f32_di8) { return PrepareConvCodes(context, true); }
+WHERRY_RUN(FusedConv2DAdd_f32_di8) { return RunConvCodes(context); }
+#endif
+
+}  // namespace wherry::kernels

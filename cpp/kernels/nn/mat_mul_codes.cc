@@ -1,0 +1,59 @@
+// MatMul, float32 [M, K] x 8-bit weight [K, N], in whole numbers: each row of input 0 is quantized in its own range first.
+#include "kernels/codes.h"
+#include "kernels/nn/fused.h"
+#include "kernels/select.h"
+
+namespace wherry::kernels {
+
+#if WHERRY_SELECTED(MatMul_f32_di8)
+namespace {
+
+struct MatMulCodesParams {
+  math::CodeGemmPlan plan;
+  RowCodes rows;
+  Fused fused;
+};
+
+}  // namespace
+
+WHERRY_PREPARE(MatMul_f32_di8) {
+  WHERRY_RETURN_IF_ERROR(ExpectPlainInput(context, 0, DType::kF32));
+  WHERRY_RETURN_IF_ERROR(ExpectPlainOutput(context, 0, DType::kF32));
+  WHERRY_RETURN_IF_ERROR(context.ExpectInputRank(0, 2));
+  WHERRY_RETURN_IF_ERROR(context.ExpectInputRank(1, 2));
+  const int64_t m = context.input(0).dim(0);
+  const int64_t k = context.input(0).dim(1);
+  const Tensor& out = context.output(0);
+  if (out.rank != 2 || out.dim(0) != m) return context.Fail(Code::kCorrupt, "output and input 0 differ in rows");
+  const int64_t n = out.dim(1);
+  if (context.attrs().Bool("transpose_a", false) || context.input(1).dim(0) != k || context.input(1).dim(1) != n) {
+    return context.Fail(Code::kCorrupt, "weight must be [%lld, %lld]", static_cast<long long>(k), static_cast<long long>(n));
+  }
+  WHERRY_RETURN_IF_ERROR(CheckQuads(context, 1, k, n));
+  MatMulCodesParams& params = context.params<MatMulCodesParams>();
+  params = MatMulCodesParams();
+  WHERRY_RETURN_IF_ERROR(ReadFused(context, 2, n, &params.fused));
+  params.rows.rows = m;
+  params.rows.k = k;
+  params.plan = math::PlanCodeGemm(m, k, n, false, context.isa(), context.num_threads());
+  context.RequestScratch(params.rows.bytes() + CodeGemmScratchBytes(params.plan, context.num_threads()));
+  return Status::Ok();
+}
+
+WHERRY_RUN(MatMul_f32_di8) {
+  const MatMulCodesParams& params = context.params<MatMulCodesParams>();
+  const RowCodes& rows = params.rows;
+  const float* const a = context.input(0).as<const float>();
+  std::byte* const scratch = context.scratch();
+  context.threads().ForRange(rows.rows, 1 + kQuantizeGrain / (rows.k + 1), [&](int64_t begin, int64_t end, int) {
+    math::QuantizeRows(a + begin * rows.k, rows.k, end - begin, rows.k, 0, rows.codes(scratch) + begin * rows.stride(),
+                       rows.stride(), rows.scales(scratch) + begin, context.isa());
+  });
+  const Tensor& weight = context.input(1);
+  RunCodeGemm(context, params.plan, rows.View(scratch), QuadsOf(weight, rows.k, params.plan.n),
+              EpilogueOf(context, params.fused, 2), context.output(0).as<float>(), params.plan.n, scratch + rows.bytes());
+  return Status::Ok();
+}
+#endif
+
+}  // namespace wherry::kernels

@@ -1,0 +1,80 @@
+// Patches of an image of codes. Rows of a product of codes are taken whole, so a patch is written in one go.
+#include <algorithm>
+#include <cstring>
+
+#include "math/patches.h"
+
+namespace wherry::math {
+namespace {
+
+// Runs are short, from a few bytes to a few hundred: overlapping copies of fixed sizes beat a call.
+inline void CopyBytes(const uint8_t* from, int64_t count, uint8_t* to) {
+  const auto copy = [&](auto size) {
+    constexpr int64_t kSize = decltype(size)::value;
+    int64_t i = 0;
+    for (; i + kSize <= count; i += kSize) std::memcpy(to + i, from + i, kSize);
+    if (i < count) std::memcpy(to + count - kSize, from + count - kSize, kSize);
+  };
+  if (count >= 32) return copy(std::integral_constant<int64_t, 32>());
+  if (count >= 16) return copy(std::integral_constant<int64_t, 16>());
+  if (count >= 8) return copy(std::integral_constant<int64_t, 8>());
+  if (count >= 4) return copy(std::integral_constant<int64_t, 4>());
+  for (int64_t i = 0; i < count; ++i) to[i] = from[i];
+}
+
+inline void FillBytes(uint8_t value, int64_t count, uint8_t* to) {
+  if (count > 0) std::memset(to, value, static_cast<size_t>(count));
+}
+
+// One image row's part of a patch. pixels: that image row, or null when it lies outside; x: column of the first pixel.
+inline void CopyLine(const Patches& p, const uint8_t* pixels, int64_t x, uint8_t outside, uint8_t* out) {
+  const int64_t count = p.filter_w * p.channels;
+  if (pixels == nullptr) return FillBytes(outside, count, out);
+  if (p.dilation_w == 1) {
+    const int64_t begin = std::clamp<int64_t>(-x, 0, p.filter_w) * p.channels;
+    const int64_t end = std::clamp<int64_t>((p.in_w - x) * p.channels, begin, count);
+    FillBytes(outside, begin, out);
+    CopyBytes(pixels + x * p.channels + begin, end - begin, out + begin);
+    return FillBytes(outside, count - end, out + end);
+  }
+  for (int64_t kx = 0; kx < p.filter_w; ++kx, out += p.channels) {
+    const int64_t column = x + kx * p.dilation_w;
+    if (column < 0 || column >= p.in_w) {
+      FillBytes(outside, p.channels, out);
+    } else {
+      CopyBytes(pixels + column * p.channels, p.channels, out);
+    }
+  }
+}
+
+}  // namespace
+
+void CopyCodePatches(const void* source, int64_t row, int64_t rows, uint8_t* out, int64_t stride) {
+  const CodePatches& image = *static_cast<const CodePatches*>(source);
+  const Patches& p = image.patches;
+  const int64_t line_bytes = p.filter_w * p.channels;
+  int64_t x = row % p.out_w;
+  int64_t y = row / p.out_w % p.out_h;
+  int64_t b = row / p.out_w / p.out_h;
+  for (int64_t r = 0; r < rows; ++r, out += stride) {
+    const uint8_t outside = static_cast<uint8_t>(image.scales[b].zero);
+    uint8_t* to = out;
+    for (int64_t ky = 0; ky < p.filter_h; ++ky, to += line_bytes) {
+      const int64_t line = y * p.stride_h - p.top + ky * p.dilation_h;
+      const bool inside = line >= 0 && line < p.in_h;
+      const uint8_t* const pixels =
+          inside ? image.codes + (b * p.in_h + line) * p.in_w * p.channels : nullptr;
+      CopyLine(p, pixels, x * p.stride_w - p.left, outside, to);
+    }
+    FillBytes(0, out + stride - to, to);
+    if (++x == p.out_w) {
+      x = 0;
+      if (++y == p.out_h) {
+        y = 0;
+        ++b;
+      }
+    }
+  }
+}
+
+}  // namespace wherry::math

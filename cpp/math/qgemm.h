@@ -1,0 +1,93 @@
+// C[m, n] = activation(A[m, k] x B[k, n] + bias[n] + residual[m, n]) where A and B are 8-bit codes and the sums of
+// products are whole numbers, exact. A's codes are unsigned and have a zero point; B's are signed, one scale a column:
+//
+//   C = activation(scale_a * scale_b[n] * (sum over k of a[m, k] * b[k, n] - zero_a * sum over k of b[k, n]) + bias[n] ...)
+//
+// All instruction sets give the same bits, but for activations other than Relu and Relu6 (math/activation.h). The work is
+// cut into tasks as in math/gemm.h.
+#ifndef WHERRY_MATH_QGEMM_H_
+#define WHERRY_MATH_QGEMM_H_
+
+#include <cstddef>
+#include <cstdint>
+
+#include "math/gemm.h"
+#include "math/qgemm_multiply.h"
+#include "math/quantize.h"
+
+namespace wherry::math {
+
+// The most rows of B for which no sum leaves int32: 255 * 127 * 65536 < 2^31.
+inline constexpr int64_t kMaxCodeDepth = 65536;
+
+// Signed 8-bit codes in quads (Layout::kQuads): [ceil(n / 16)][ceil(k / 4)][16][4]. All pointers are borrowed.
+struct QuadMatrix {
+  const int8_t* codes = nullptr;
+  int64_t k = 0;
+  int64_t n = 0;
+  const float* scale = nullptr;  // one per column, padded to a multiple of 16
+  const float* sums = nullptr;   // of each column's codes, likewise; whole numbers
+  // A product takes groups of four rows from first_group on, CodeRows::groups of them.
+  int64_t first_group = 0;
+
+  int64_t groups() const { return (k + kQuad - 1) / kQuad; }
+  int64_t panels() const { return (n + kPanelColumns - 1) / kPanelColumns; }
+};
+
+// Copies rows [row, row + rows) of A to out[r * stride], k codes each and zeros up to stride. `source` is the caller's.
+using CopyCodes = void (*)(const void* source, int64_t row, int64_t rows, uint8_t* out, int64_t stride);
+
+// The left operand: codes in memory, or rows made on the fly.
+struct CodeRows {
+  const uint8_t* codes = nullptr;
+  int64_t stride = 0;      // bytes from one row to the next
+  CopyCodes copy = nullptr;
+  const void* source = nullptr;
+  int64_t groups = 0;      // quads in a row
+  // Row r is read with scales[r / rows_per_scale].
+  const CodeScale* scales = nullptr;
+  int64_t rows_per_scale = 1;
+};
+
+struct CodeGemmPlan {
+  int64_t m = 0;
+  int64_t groups = 0;
+  int64_t n = 0;
+  int64_t row_parts = 0;
+  int64_t column_parts = 0;
+  int64_t block_rows = 0;  // rows of A that a task holds at a time
+  bool copies = false;     // rows are made, or do not lie as the multiplier wants them
+  Isa isa = Isa::kPortable;
+  size_t scratch_bytes = 0;  // for each task that runs at the same time, aligned to 64
+
+  int64_t tasks() const { return row_parts * column_parts; }
+};
+
+// Bytes of a row of k codes as the multipliers read it, behind `leading` zeros.
+constexpr int64_t CodeRowBytes(int64_t k, int64_t leading = 0) {
+  return (leading + k + kCodeRowBytes - 1) / kCodeRowBytes * kCodeRowBytes;
+}
+
+// Rows of a matrix that are written before they are multiplied (QuantizeRows) need so many rows of memory.
+constexpr int64_t CodeRowsPadded(int64_t m) { return (m + 15) / 16 * 16; }
+
+// made: the rows come from CodeRows::copy. Others have a stride of CodeRowBytes and CodeRowsPadded(m) rows of memory.
+CodeGemmPlan PlanCodeGemm(int64_t m, int64_t k, int64_t n, bool made, Isa isa, int threads);
+
+// A block of sums and where in C its results go. Only qgemm.cc uses it; a type that is compiled once has to be here.
+struct SumBlock {
+  const int32_t* sums;  // [rows][stride]
+  int64_t stride;
+  int64_t row;
+  int64_t rows;
+  int64_t column;
+  int64_t columns;  // of C, in the block
+};
+
+// Runs one task; C is float32. epilogue.accumulate adds to what C holds instead of the residual.
+void RunCodeGemmTask(const CodeGemmPlan& plan, const CodeRows& a, const QuadMatrix& b, const Epilogue& epilogue, float* c,
+                     int64_t ldc, int64_t task, std::byte* scratch);
+
+}  // namespace wherry::math
+
+#endif  // WHERRY_MATH_QGEMM_H_

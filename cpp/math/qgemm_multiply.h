@@ -1,0 +1,53 @@
+// The innermost part of products of 8-bit codes: sums of unsigned codes of A times signed codes of B, exact in int32.
+//
+// B lies in quads (Layout::kQuads in runtime/tensor.h): panels [ceil(k / 4)][16][4], so that four neighbouring k of one
+// column are one 32-bit word. That is the operand of a dot-product instruction (VPDPBUSD, SDOT) and of AMX's tiles alike.
+#ifndef WHERRY_MATH_QGEMM_MULTIPLY_H_
+#define WHERRY_MATH_QGEMM_MULTIPLY_H_
+
+#include <cstdint>
+
+#include "math/isa.h"
+
+namespace wherry::math {
+
+inline constexpr int64_t kQuad = 4;           // neighbouring k in a word
+inline constexpr int64_t kQuadBytes = 64;     // 16 columns of one group of four k
+inline constexpr int64_t kCodeRowBytes = 64;  // rows of A are padded with zeros to a multiple of this
+inline constexpr int64_t kCodeBlockRows = 64;
+inline constexpr int64_t kCodeBlockPanels = 2;
+inline constexpr int64_t kCodeFewRows = 4;  // so few rows are multiplied by more panels at once
+inline constexpr int64_t kCodeFewRowsPanels = 8;
+
+// One call multiplies a block of rows by a few panels.
+struct CodeBlock {
+  const uint8_t* a = nullptr;  // [rows][a_stride]; bytes past 4 * groups, up to a multiple of kCodeRowBytes, are zeros
+  int64_t a_stride = 0;        // bytes
+  int64_t rows = 0;            // 1 .. kCodeBlockRows; A has rows up to a multiple of the multiplier's row_unit
+  const int8_t* b = nullptr;   // panel p begins at b + p * panel_stride
+  int64_t panel_stride = 0;    // bytes
+  int64_t panels = 0;          // 1 .. kCodeBlockPanels, or kCodeFewRowsPanels when there are at most kCodeFewRows rows
+  int64_t groups = 0;          // ceil(k / 4)
+  int32_t* sums = nullptr;     // out: [rows up to a multiple of row_unit][panels * 16], aligned to 64
+};
+
+struct CodeMultiplier {
+  int64_t row_unit = 1;
+  void (*begin)() = nullptr;  // called by a thread before its first multiply and after its last; null for nothing
+  void (*end)() = nullptr;
+  void (*multiply)(const CodeBlock& block) = nullptr;
+};
+
+// The fastest for this instruction set. All give the same sums, as long as none of them leaves int32: k <= 65536 will do.
+CodeMultiplier CodeMultiplierFor(Isa isa);
+
+// What the files for single instruction sets define.
+void MultiplyCodesAvxVnni(const CodeBlock& block);
+void MultiplyCodesAvx512Vnni(const CodeBlock& block);
+void MultiplyCodesAmx(const CodeBlock& block);
+void BeginAmx();
+void EndAmx();
+
+}  // namespace wherry::math
+
+#endif  // WHERRY_MATH_QGEMM_MULTIPLY_H_

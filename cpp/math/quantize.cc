@@ -1,0 +1,104 @@
+#include "math/quantize.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "math/quantize.cc"
+#include "hwy/foreach_target.h"
+#include "hwy/highway.h"
+#include "math/dispatch.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace wherry::math::HWY_NAMESPACE {
+
+namespace hn = hwy::HWY_NAMESPACE;
+
+using ValueTag = hn::CappedTag<float, 16>;
+inline constexpr int64_t kValueLanes = static_cast<int64_t>(hn::MaxLanes(ValueTag()));
+
+ValueRange FindRange(const float* values, int64_t count) {
+  const ValueTag d;
+  auto low = hn::Zero(d), high = hn::Zero(d), low2 = low, high2 = high;
+  int64_t i = 0;
+  for (; i + 2 * kValueLanes <= count; i += 2 * kValueLanes) {
+    const auto x = hn::LoadU(d, values + i);
+    const auto y = hn::LoadU(d, values + i + kValueLanes);
+    low = hn::Min(low, x);
+    high = hn::Max(high, x);
+    low2 = hn::Min(low2, y);
+    high2 = hn::Max(high2, y);
+  }
+  for (; i + kValueLanes <= count; i += kValueLanes) {
+    const auto x = hn::LoadU(d, values + i);
+    low = hn::Min(low, x);
+    high = hn::Max(high, x);
+  }
+  if (i < count) {
+    const auto x = hn::LoadN(d, values + i, static_cast<size_t>(count - i));  // zeros behind it: 0 is in every range
+    low2 = hn::Min(low2, x);
+    high2 = hn::Max(high2, x);
+  }
+  return {hn::ReduceMin(d, hn::Min(low, low2)), hn::ReduceMax(d, hn::Max(high, high2))};
+}
+
+HWY_INLINE hn::Vec<hn::Rebind<uint8_t, ValueTag>> Codes(hn::Vec<ValueTag> values, hn::Vec<ValueTag> inverse,
+                                                        hn::Vec<hn::Rebind<int32_t, ValueTag>> zero) {
+  const hn::Rebind<uint8_t, ValueTag> d8;
+  return hn::DemoteTo(d8, hn::Add(hn::NearestInt(hn::Mul(values, inverse)), zero));
+}
+
+void QuantizeAll(const float* values, int64_t count, CodeScale scale, uint8_t* codes) {
+  const ValueTag d;
+  const hn::Rebind<int32_t, ValueTag> d32;
+  const hn::Rebind<uint8_t, ValueTag> d8;
+  const auto inverse = hn::Set(d, 1.0F / scale.scale);
+  const auto zero = hn::Set(d32, scale.zero);
+  int64_t i = 0;
+  for (; i + kValueLanes <= count; i += kValueLanes) {
+    hn::StoreU(Codes(hn::LoadU(d, values + i), inverse, zero), d8, codes + i);
+  }
+  if (i < count) {
+    const size_t rest = static_cast<size_t>(count - i);
+    hn::StoreN(Codes(hn::LoadN(d, values + i, rest), inverse, zero), d8, codes + i, rest);
+  }
+}
+
+}  // namespace wherry::math::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace wherry::math {
+
+ValueRange RangeOf(const float* values, int64_t count, Isa isa) {
+  return WHERRY_SELECT(isa, FindRange)(values, count);
+}
+
+CodeScale ScaleOf(ValueRange range) {
+  constexpr float kSteps = 255.0F;
+  const float scale = range.high / kSteps - range.low / kSteps;
+  // All zeros, or so small that 1 / scale is no number: codes of 0.
+  if (!(scale >= 1e-37F)) return {1.0F, 0};
+  const float zero = std::nearbyint(-range.low / scale);
+  return {scale, zero >= 0.0F && zero <= kSteps ? static_cast<int32_t>(zero) : 0};
+}
+
+void QuantizeRun(const float* values, int64_t count, CodeScale scale, uint8_t* codes, Isa isa) {
+  WHERRY_SELECT(isa, QuantizeAll)(values, count, scale, codes);
+}
+
+void QuantizeRows(const float* values, int64_t stride, int64_t rows, int64_t k, int64_t leading, uint8_t* codes,
+                  int64_t code_stride, CodeScale* scales, Isa isa) {
+  const auto range = WHERRY_SELECT(isa, FindRange);
+  const auto quantize = WHERRY_SELECT(isa, QuantizeAll);
+  for (int64_t r = 0; r < rows; ++r, values += stride, codes += code_stride) {
+    scales[r] = ScaleOf(range(values, k));
+    std::memset(codes, 0, static_cast<size_t>(leading));
+    quantize(values, k, scales[r], codes + leading);
+    std::memset(codes + leading + k, 0, static_cast<size_t>(code_stride - leading - k));
+  }
+}
+
+}  // namespace wherry::math
+#endif  // HWY_ONCE

@@ -1,0 +1,39 @@
+// float32 values to 8-bit codes while a model runs: value = scale * (code - zero), over the range that the values have.
+#ifndef WHERRY_MATH_QUANTIZE_H_
+#define WHERRY_MATH_QUANTIZE_H_
+
+#include <cstdint>
+
+#include "math/isa.h"
+
+namespace wherry::math {
+
+// How codes are read. 0 always has a code of its own: zero, in 0 .. 255.
+struct CodeScale {
+  float scale = 1.0F;
+  int32_t zero = 0;
+};
+
+// Smallest and largest value, and 0.
+struct ValueRange {
+  float low = 0.0F;
+  float high = 0.0F;
+};
+
+// Values that are not finite have no codes: a NaN may be read as any value of the range, and next to an infinity all
+// products become NaN.
+ValueRange RangeOf(const float* values, int64_t count, Isa isa);
+
+// Codes for a range that contains 0: low becomes 0 and high becomes 255, to the nearest step.
+CodeScale ScaleOf(ValueRange range);
+
+// codes[i] = clamp(round(values[i] / scale) + zero, 0, 255), halves to even. The same bits on all instruction sets.
+void QuantizeRun(const float* values, int64_t count, CodeScale scale, uint8_t* codes, Isa isa);
+
+// Each row in its own range: codes[r][0 .. leading) = 0, then k codes, then zeros up to code_stride; scales[r].
+void QuantizeRows(const float* values, int64_t stride, int64_t rows, int64_t k, int64_t leading, uint8_t* codes,
+                  int64_t code_stride, CodeScale* scales, Isa isa);
+
+}  // namespace wherry::math
+
+#endif  // WHERRY_MATH_QUANTIZE_H_

@@ -1,0 +1,56 @@
+"""Products of 8-bit codes as the runtime defines them (cpp/math/qgemm.h), in numpy: the kernels must give the same bits."""
+
+from __future__ import annotations
+
+import numpy as np
+
+F32 = np.float32
+
+
+def quantize(values: np.ndarray) -> tuple[np.ndarray, np.float32, int]:
+    """Codes 0 .. 255 of float32 values in their own range, scale and zero point."""
+    low, high = F32(min(values.min(initial=0), 0)), F32(max(values.max(initial=0), 0))
+    scale = F32(high / F32(255) - low / F32(255))
+    if not scale >= F32(1e-37):
+        return np.zeros(values.shape, np.int64), F32(1), 0
+    zero = int(np.rint(-low / scale))
+    steps = np.rint(values * (F32(1) / scale)).astype(np.int64)
+    return np.clip(steps + zero, 0, 255), scale, zero
+
+
+def product(rows: np.ndarray, codes: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    """float32 rows [m, k], each quantized in its own range, times codes [k, n] with a scale for each column."""
+    result = np.empty((rows.shape[0], codes.shape[1]), F32)
+    for m, row in enumerate(rows):
+        a, row_scale, zero = quantize(row)
+        sums = (a - zero) @ codes.astype(np.int64)
+        result[m] = sums.astype(F32) * (row_scale * scale)
+    return result
+
+
+def convolution(
+    image: np.ndarray, codes: np.ndarray, scale: np.ndarray, stride: int, dilation: int, same: bool
+) -> np.ndarray:
+    """image [b, h, w, c] quantized in a range for each image; codes [kh, kw, c, n]."""
+    kh, kw, _, n = codes.shape
+    spans = [(k - 1) * dilation + 1 for k in (kh, kw)]
+    sizes = image.shape[1:3]
+    pads = [(0, 0), (0, 0)]
+    if same:
+        outs = [-(-size // stride) for size in sizes]
+        needs = [max((o - 1) * stride + span - s, 0) for o, span, s in zip(outs, spans, sizes, strict=True)]
+        pads = [(need // 2, need - need // 2) for need in needs]
+    else:
+        outs = [(s - span) // stride + 1 for s, span in zip(sizes, spans, strict=True)]
+    result = np.empty((image.shape[0], *outs, n), F32)
+    for b, one in enumerate(image):
+        a, image_scale, zero = quantize(one)
+        padded = np.pad(a - zero, [*pads, (0, 0)])
+        sums = np.zeros((*outs, n), np.int64)
+        for y in range(kh):
+            for x in range(kw):
+                part = padded[y * dilation :, x * dilation :][: (outs[0] - 1) * stride + 1 : stride]
+                part = part[:, : (outs[1] - 1) * stride + 1 : stride]
+                sums += part @ codes[y, x].astype(np.int64)
+        result[b] = sums.astype(F32) * (image_scale * scale)
+    return result
