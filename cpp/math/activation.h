@@ -3,6 +3,7 @@
 #define WHERRY_MATH_ACTIVATION_H_
 
 #include <cstdint>
+#include <limits>
 
 #include "math/isa.h"
 
@@ -19,6 +20,18 @@ enum class Activation : uint8_t {
   kSwish,      // x * sigmoid(x)
   kHardSwish,  // x * relu6(x + 3) / 6
 };
+
+// Relu and Relu6 as bounds, which a last loop applies itself: max(low, x), then min(high, x), NaN passing. Infinities
+// for all others.
+struct Clamp {
+  float low;
+  float high;
+};
+constexpr Clamp ClampOf(Activation activation) {
+  constexpr float kInfinity = std::numeric_limits<float>::infinity();
+  return {activation == Activation::kRelu || activation == Activation::kRelu6 ? 0.0F : -kInfinity,
+          activation == Activation::kRelu6 ? 6.0F : kInfinity};
+}
 
 // out[i] = f(in[i]) for a run of floats; any of the above. Each element's result depends on it alone. Works in place.
 void Activate(Activation activation, float alpha, const float* in, float* out, int64_t count, Isa isa);

@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <limits>
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "math/gemm.cc"
@@ -23,6 +22,9 @@ inline constexpr int64_t kBlockPanels = 16;
 inline constexpr int64_t kFewRows = 3;
 inline constexpr int64_t kFewRowsPanels = 8;
 inline constexpr int64_t kFewRowsK = 64;
+
+// With more tiles to a block, what the first of them waits for is little.
+inline constexpr int64_t kAheadTiles = 16;
 
 // Where a residual is C itself, sums may not wait in C for the next block of k: they wait beside it, 64 KiB at a time.
 inline constexpr int64_t kSumTiles = 64 / kTileRows;
@@ -109,18 +111,33 @@ struct Sums {
   int64_t stride;
 };
 
+// Of the block of B that comes next, the lines that one of several tiles fetches while it multiplies: weights that come
+// from memory arrive in the time of all tiles of a block, not of the first.
+struct Ahead {
+  const float* b = nullptr;  // null for none
+  int64_t panel_stride = 0;
+  int64_t tile = 0;  // of `tiles`
+  int64_t tiles = 1;
+
+  void Find(int64_t panel, int width, int64_t depth, TileStore* store) const {
+    if (b == nullptr) return;
+    const int64_t line = width * depth * tile / tiles;
+    store->ahead = b + (panel + line / depth) * panel_stride + line % depth * kPanelColumns;
+    store->ahead_step = std::min(kPanelColumns, width * kPanelColumns / tiles);
+  }
+};
+
 // All panels of a block times one tile of A.
-inline void RunTileRow(const GemmPlan& plan, const Epilogue& epilogue, const Block& block, const float* a, int64_t row,
-                       int64_t rows, const Sums& sums, float* c, int64_t ldc) {
+inline void RunTileRow(const GemmPlan& plan, const Epilogue& epilogue, const Block& block, const Ahead& ahead,
+                       const float* a, int64_t row, int64_t rows, const Sums& sums, float* c, int64_t ldc) {
   const bool first = block.k.begin == 0;
   const bool last = block.k.end == plan.k;
   TileStore store;
   store.start_stride = first ? ldc : sums.stride;
   store.residual_stride = ldc;
-  store.low = last && (epilogue.activation == Activation::kRelu || epilogue.activation == Activation::kRelu6)
-                  ? 0.0F
-                  : -std::numeric_limits<float>::infinity();
-  store.high = last && epilogue.activation == Activation::kRelu6 ? 6.0F : std::numeric_limits<float>::infinity();
+  const Clamp clamp = ClampOf(last ? epilogue.activation : Activation::kNone);
+  store.low = clamp.low;
+  store.high = clamp.high;
   float* c_row = c + row * ldc;
   int width = TilePanels(static_cast<int>(rows));
   for (int64_t panel = block.panels.begin; panel < block.panels.end; panel += width) {
@@ -132,6 +149,7 @@ inline void RunTileRow(const GemmPlan& plan, const Epilogue& epilogue, const Blo
                           std::min(plan.column_end, column + width * kPanelColumns)};
     float* const held = sums.data + (panel - block.panels.begin) * kPanelColumns;
     store.start = !first ? held : epilogue.accumulate ? c_row + column : nullptr;
+    ahead.Find(panel - block.panels.begin, width, block.k.size(), &store);
     store.bias = last && epilogue.bias != nullptr ? epilogue.bias + column : nullptr;
     store.residual = last && epilogue.residual != nullptr ? epilogue.residual + row * ldc + column : nullptr;
     float* const to = last ? c_row + column : held;
@@ -194,13 +212,24 @@ void GemmTask(const GemmPlan& plan, const RowSource& a, const PanelMatrix& b, co
       do {  // once for k = 0, to store the bias
         block.k = {k0, std::min(plan.k, k0 + block_k)};
         FindBlock(plan, b, b_block, &block);
+        Ahead ahead;
+        if (!plan.dequantizes && plan.k > 0 && t1 == tiles && tiles <= kAheadTiles) {
+          ahead.panel_stride = block.panel_stride;
+          ahead.tiles = tiles;
+          if (block.k.end < plan.k) {
+            ahead.b = block.b + block.k.size() * kPanelColumns;
+          } else if (block.panels.end < first_panel + part.end) {
+            ahead.b = block.b + block_panels * block.panel_stride - block.k.begin * kPanelColumns;
+          }
+        }
         for (int64_t t = t0; t < t1; ++t) {
           const int64_t row = rows.begin + rows.size() * t / tiles;
           const int64_t row_end = rows.begin + rows.size() * (t + 1) / tiles;
           CopyTile(a, row, row_end - row, block.k.begin, block.k.end, a_tile);
           const Sums sums = apart ? Sums{apart_sums + (t - t0) * kTileRows * kSumStride, kSumStride}
                                   : Sums{c + row * ldc + block.panels.begin * kPanelColumns, ldc};
-          RunTileRow(plan, epilogue, block, a_tile, row, row_end - row, sums, c, ldc);
+          ahead.tile = t;
+          RunTileRow(plan, epilogue, block, ahead, a_tile, row, row_end - row, sums, c, ldc);
         }
         k0 += block_k;
       } while (k0 < plan.k);

@@ -47,7 +47,14 @@ struct TileStore {
   int64_t residual_stride = 0;
   float low = 0.0F;  // then clamped to [low, high]; NaN passes
   float high = 0.0F;
+  // Fetched into the second-level cache meanwhile, on x86 by tiles of kAheadRows or more: the line at
+  // ahead + k * ahead_step for every k. Null: nothing (ahead_step must be 0).
+  const float* ahead = nullptr;
+  int64_t ahead_step = 0;
 };
+
+// With fewer rows a tile waits for B itself.
+inline constexpr int kAheadRows = 4;
 
 // C[kRows, 16 * kPanels] (+)= A[kRows, depth] x B. a: stride kTileStride; depth is at most kBlockK, and rows may be read up
 // to 4 floats past it. b: panel p starts at b + p * panel_stride.
@@ -74,6 +81,7 @@ void Tile(const float* HWY_RESTRICT a, const float* HWY_RESTRICT b, int64_t pane
     }
   }
   int64_t k = 0;
+  [[maybe_unused]] const float* ahead = store.ahead != nullptr ? store.ahead : b;
 #if HWY_ARCH_ARM_A64
   if constexpr (kPanels == 1) {
     if (depth >= 4) {
@@ -96,6 +104,10 @@ void Tile(const float* HWY_RESTRICT a, const float* HWY_RESTRICT b, int64_t pane
   }
 #endif
   for (; k < depth; ++k) {
+    if constexpr (HWY_ARCH_X86 && kRows >= kAheadRows) {
+      __builtin_prefetch(ahead, 0, 2);
+      ahead += store.ahead_step;
+    }
     V column[kVectors];
     HWY_UNROLL(16)
     for (int v = 0; v < kVectors; ++v) {
