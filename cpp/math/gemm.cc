@@ -197,7 +197,9 @@ void GemmTask(const GemmPlan& plan, const RowSource& a, const PanelMatrix& b, co
   const Range part = Part(panel_count, unit, task % plan.column_parts, plan.column_parts);
   const bool few = rows.size() <= kFewRows;
   const int64_t block_panels = few ? kFewRowsPanels : kBlockPanels;
-  const int64_t block_k = few && plan.dequantizes ? kFewRowsK : kBlockK;
+  // One row needs no copy that puts rows close together, and no block that other rows will read again.
+  const bool in_place = kTileStaysInside && rows.size() == 1 && a.copy == nullptr;
+  const int64_t block_k = few && plan.dequantizes ? kFewRowsK : in_place ? plan.k : kBlockK;
   const int64_t tiles = (rows.size() + kTileRows - 1) / kTileRows;
   const bool apart = epilogue.residual != nullptr && epilogue.residual == c && plan.k > block_k;
   float* const apart_sums = reinterpret_cast<float*>(scratch + kRowScratch + (plan.dequantizes ? kBlockScratch : 0));
@@ -225,11 +227,16 @@ void GemmTask(const GemmPlan& plan, const RowSource& a, const PanelMatrix& b, co
         for (int64_t t = t0; t < t1; ++t) {
           const int64_t row = rows.begin + rows.size() * t / tiles;
           const int64_t row_end = rows.begin + rows.size() * (t + 1) / tiles;
-          CopyTile(a, row, row_end - row, block.k.begin, block.k.end, a_tile);
+          const float* a_rows = a_tile;
+          if (in_place) {
+            a_rows = a.data + row * a.stride + block.k.begin;
+          } else {
+            CopyTile(a, row, row_end - row, block.k.begin, block.k.end, a_tile);
+          }
           const Sums sums = apart ? Sums{apart_sums + (t - t0) * kTileRows * kSumStride, kSumStride}
                                   : Sums{c + row * ldc + block.panels.begin * kPanelColumns, ldc};
           ahead.tile = t;
-          RunTileRow(plan, epilogue, block, ahead, a_tile, row, row_end - row, sums, c, ldc);
+          RunTileRow(plan, epilogue, block, ahead, a_rows, row, row_end - row, sums, c, ldc);
         }
         k0 += block_k;
       } while (k0 < plan.k);
