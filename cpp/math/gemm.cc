@@ -205,7 +205,9 @@ void GemmTask(const GemmPlan& plan, const RowSource& a, const PanelMatrix& b, co
   float* const apart_sums = reinterpret_cast<float*>(scratch + kRowScratch + (plan.dequantizes ? kBlockScratch : 0));
   const int64_t tiles_at_once = apart ? kSumTiles : tiles;
 
-  for (int64_t p0 = part.begin; p0 < part.end; p0 += block_panels) {
+  const int64_t blocks = (part.size() + block_panels - 1) / block_panels;
+  for (int64_t i = 0; i < blocks; ++i) {
+    const int64_t p0 = part.begin + (plan.falling ? blocks - 1 - i : i) * block_panels;
     Block block;
     block.panels = {first_panel + p0, first_panel + std::min(p0 + block_panels, part.end)};
     for (int64_t t0 = 0; t0 < tiles; t0 += tiles_at_once) {
@@ -220,8 +222,9 @@ void GemmTask(const GemmPlan& plan, const RowSource& a, const PanelMatrix& b, co
           ahead.tiles = tiles;
           if (block.k.end < plan.k) {
             ahead.b = block.b + block.k.size() * kPanelColumns;
-          } else if (block.panels.end < first_panel + part.end) {
-            ahead.b = block.b + block_panels * block.panel_stride - block.k.begin * kPanelColumns;
+          } else if (i + 1 < blocks) {
+            const int64_t panels = plan.falling ? -block_panels : block_panels;
+            ahead.b = block.b + panels * block.panel_stride - block.k.begin * kPanelColumns;
           }
         }
         for (int64_t t = t0; t < t1; ++t) {
@@ -270,6 +273,10 @@ double Cost(const GemmPlan& plan, int64_t tile_rows, int64_t row_parts, int64_t 
 
 }  // namespace
 
+bool PaysToSplit(int64_t m, int64_t k, int64_t n) {
+  return static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k) >= kSerialWork;
+}
+
 GemmPlan PlanGemm(int64_t m, int64_t k, int64_t column_begin, int64_t column_end, bool dequantizes, Isa isa,
                   int threads, bool adds_residual) {
   GemmPlan plan;
@@ -284,8 +291,8 @@ GemmPlan PlanGemm(int64_t m, int64_t k, int64_t column_begin, int64_t column_end
   plan.row_parts = 1;
   plan.column_parts = 1;
   const int64_t n = column_end - column_begin;
+  if (threads < 2 || !PaysToSplit(m, k, n)) return plan;
   const double work = static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k);
-  if (threads < 2 || work < kSerialWork) return plan;
   const int64_t tile_rows = WHERRY_SELECT(isa, TileRows)();
   const int64_t tasks = threads * (work >= kFineWork * threads ? kTasksPerThread : 1);
   double best = Cost(plan, tile_rows, 1, 1);

@@ -53,6 +53,9 @@ struct GemmPlan {
   int64_t column_parts = 0;
   Isa isa = Isa::kPortable;
   bool dequantizes = false;
+  // A task goes through B from its last column to its first. Who multiplies by the same B again and again turns round
+  // each time: what the cache still holds of the time before is then used before it is pushed out.
+  bool falling = false;
   size_t scratch_bytes = 0;  // for each task that runs at the same time, aligned to 64
 
   int64_t tasks() const { return row_parts * column_parts; }
@@ -62,6 +65,9 @@ struct GemmPlan {
 // may have a residual.
 GemmPlan PlanGemm(int64_t m, int64_t k, int64_t column_begin, int64_t column_end, bool dequantizes, Isa isa,
                   int threads, bool adds_residual = false);
+
+// Whether a product of these sizes takes longer than getting a second thread to help.
+bool PaysToSplit(int64_t m, int64_t k, int64_t n);
 
 // Runs one task. c points at row 0, column 0 (not column_begin); ldc is in floats. scratch: plan.scratch_bytes.
 void RunGemmTask(const GemmPlan& plan, const RowSource& a, const PanelMatrix& b, const Epilogue& epilogue, float* c,

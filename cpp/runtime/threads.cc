@@ -114,4 +114,25 @@ void ThreadPool::WorkerMain(void* argument) {
   }
 }
 
+void Barrier::Wait() {
+  if (parties_ < 2) return;
+  const uint64_t round = round_.load(std::memory_order_relaxed);
+  if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == parties_) {
+    arrived_.store(0, std::memory_order_relaxed);  // before anybody can come again
+    // Either this sees who went to sleep, or they see the new round: both orders are sequentially consistent.
+    round_.store(round + 1, std::memory_order_seq_cst);
+    if (sleeping_.load(std::memory_order_seq_cst) == 0) return;
+    platform::Lock lock(mutex_);
+    next_.NotifyAll();
+    return;
+  }
+  const auto passed = [&] { return round_.load(std::memory_order_seq_cst) != round; };
+  SpinUntil(passed);
+  if (passed()) return;
+  platform::Lock lock(mutex_);
+  sleeping_.fetch_add(1, std::memory_order_seq_cst);
+  while (!passed()) next_.Wait(mutex_);
+  sleeping_.fetch_sub(1, std::memory_order_relaxed);
+}
+
 }  // namespace wherry

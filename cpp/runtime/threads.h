@@ -75,6 +75,27 @@ class ThreadPool {
   std::atomic<int64_t> next_{0};
 };
 
+// Where the bodies of one loop wait for each other, as often as they like. Only for loops of at most ThreadPool::size()
+// indices: each body that waits keeps a thread, so all of them must have one.
+class Barrier {
+ public:
+  explicit Barrier(int64_t parties) : parties_(parties) {}
+  Barrier(const Barrier&) = delete;
+  Barrier& operator=(const Barrier&) = delete;
+
+  // Returns when all parties have called it. What one wrote before, all see after.
+  void Wait();
+
+ private:
+  // Each in a cache line of its own: those who wait look at round_ while others arrive.
+  alignas(64) std::atomic<int64_t> arrived_{0};
+  alignas(64) std::atomic<uint64_t> round_{0};
+  alignas(64) std::atomic<int> sleeping_{0};  // in next_.Wait, or about to be
+  const int64_t parties_;
+  platform::Mutex mutex_;
+  platform::Condition next_;
+};
+
 }  // namespace wherry
 
 #endif  // WHERRY_RUNTIME_THREADS_H_

@@ -13,8 +13,11 @@ from wherry.graph.values import ArrayValue, Value
 from wherry.pack.weights import pack_weight
 
 SEQUENCE_OUTPUTS = ["i", "cs", "f", "o", "ci", "co", "h"]
-# steps, batch, inputs, units
-SIZES = [(5, 1, 7, 16), (3, 2, 20, 5), (1, 3, 4, 33), (70, 1, 3, 8), (9, 9, 17, 12), (2, 65, 3, 4), (4, 1, 300, 70)]
+# steps, batch, inputs, units. Threads share the steps of the last two: by their units, by the rows of the batch.
+SIZES = [
+    (5, 1, 7, 16), (3, 2, 20, 5), (1, 3, 4, 33), (70, 1, 3, 8), (9, 9, 17, 12), (2, 65, 3, 4), (4, 1, 300, 70),
+    (5, 1, 20, 250), (3, 300, 5, 16),
+]  # fmt: skip
 
 
 def values(*shape: int, seed: int = 0) -> np.ndarray:

@@ -135,12 +135,12 @@ class SingleKernel {
     binder.errors = &errors_;
     binder.params = params_;
     binder.isa = isa < 0 ? BestIsa() : static_cast<Isa>(isa);
-    binder.num_threads = threads;
+    Check(pool_.Start(threads, errors_), errors_);
+    binder.num_threads = pool_.size();
     PrepareContext prepare;
     binder.Bind(prepare);
     Check(entry_->prepare(prepare), errors_);
     scratch_ = Allocate(prepare.scratch_bytes());
-    Check(pool_.Start(threads, errors_), errors_);
     binder.Bind(context_, static_cast<std::byte*>(scratch_.get()), &pool_);
   }
 

@@ -4,16 +4,18 @@
 //   c = tanh(ci) sigmoid(i) + sigmoid(f + forget_bias) c'        clipped to +-cell_clip when that is positive
 //   h = sigmoid(o) tanh(c)
 //
-// The input's part of the product is made for many steps at once, the recurrent part step by step. Of the seven
-// outputs, each [steps, batch, units], those that nobody wants take no memory.
+// The input's part of the product is made for many steps at once, the recurrent part step by step (recurrent.h). Of the
+// seven outputs, each [steps, batch, units], those that nobody wants take no memory.
 #ifndef WHERRY_KERNELS_RNN_LSTM_H_
 #define WHERRY_KERNELS_RNN_LSTM_H_
 
 #include <cstring>
+#include <limits>
 
 #include "kernels/panels.h"
+#include "kernels/rnn/recurrent.h"
 #include "kernels/select.h"
-#include "math/activation.h"
+#include "math/lstm_cell.h"
 
 namespace wherry::kernels {
 
@@ -34,72 +36,32 @@ struct LstmParams {
   int64_t units = 0;
   int64_t chunk = 0;  // steps whose input products are made at once
   math::GemmPlan input_plan;
-  math::GemmPlan recurrent_plan;
+  RecurrentSplit split;
+  size_t part_scratch = 0;  // bytes, for each part
   float forget_bias = 0;
   float cell_clip = 0;
   bool peephole = false;
 };
 
-// One cell of one batch row.
-struct LstmCell {
-  LstmOp op;
-  int64_t units;
-  float forget_bias;
-  float cell_clip;
-  const float* wci;  // null without peepholes
-  const float* wcf;
-  const float* wco;
-  Isa isa;
-};
-
-// gates [4 * units]: the sums, become the gates' values. cs [units]: from the old state to the new. h, co [units].
-inline void StepLstm(const LstmCell& cell, float* gates, float* cs, float* h, float* co) {
-  const int64_t n = cell.units;
-  float* const i = gates + cell.op.i * n;
-  float* const ci = gates + cell.op.ci * n;
-  float* const f = gates + cell.op.f * n;
-  float* const o = gates + cell.op.o * n;
-  if (cell.wci != nullptr) {
-    for (int64_t u = 0; u < n; ++u) i[u] += cs[u] * cell.wci[u];
-    for (int64_t u = 0; u < n; ++u) f[u] += cs[u] * cell.wcf[u];
-  }
-  if (cell.forget_bias != 0.0F) {
-    for (int64_t u = 0; u < n; ++u) f[u] += cell.forget_bias;
-  }
-  math::Activate(math::Activation::kSigmoid, 0, i, n, cell.isa);
-  math::Activate(math::Activation::kTanh, 0, ci, n, cell.isa);
-  math::Activate(math::Activation::kSigmoid, 0, f, n, cell.isa);
-  for (int64_t u = 0; u < n; ++u) cs[u] = ci[u] * i[u] + f[u] * cs[u];
-  if (cell.cell_clip > 0.0F) {
-    const float limit = cell.cell_clip;
-    for (int64_t u = 0; u < n; ++u) cs[u] = cs[u] > limit ? limit : cs[u] < -limit ? -limit : cs[u];
-  }
-  if (cell.wco != nullptr) {
-    for (int64_t u = 0; u < n; ++u) o[u] += cs[u] * cell.wco[u];
-  }
-  math::Activate(math::Activation::kSigmoid, 0, o, n, cell.isa);
-  std::memcpy(co, cs, static_cast<size_t>(n) * sizeof(float));
-  math::Activate(math::Activation::kTanh, 0, co, n, cell.isa);
-  for (int64_t u = 0; u < n; ++u) h[u] = o[u] * co[u];
-}
-
 // Where things lie in a step's scratch memory; every part begins on 64 bytes.
 struct LstmScratch {
   size_t gates = 0;  // float [chunk, batch, 4 * units]
   size_t cs = 0;     // float [batch, units]
-  size_t h = 0;
   size_t co = 0;
+  size_t h[2] = {};  // of even steps, of odd steps: while one is made, the other is read
   size_t gemm = 0;
   size_t bytes = 0;
 
   LstmScratch(const LstmParams& p, int threads) {
     const auto floats = [](int64_t count) { return (static_cast<size_t>(count) * sizeof(float) + 63) / 64 * 64; };
+    const size_t state = floats(p.batch * p.units);
     cs = gates + floats(p.chunk * p.batch * 4 * p.units);
-    h = cs + floats(p.batch * p.units);
-    co = h + floats(p.batch * p.units);
-    gemm = co + floats(p.batch * p.units);
+    co = cs + state;
+    h[0] = co + state;
+    h[1] = h[0] + state;
+    gemm = h[1] + state;
     const size_t input = GemmScratchBytes(p.input_plan, threads);
-    const size_t recurrent = GemmScratchBytes(p.recurrent_plan, threads);
+    const size_t recurrent = p.part_scratch * static_cast<size_t>(p.split.count());
     bytes = gemm + (input > recurrent ? input : recurrent);
   }
 };
@@ -161,7 +123,8 @@ inline Status PrepareLstm(PrepareContext& context, const LstmOp& op, WeightForma
   const int threads = context.num_threads();
   p.input_plan =
       math::PlanGemm(p.chunk * p.batch, p.inputs, 0, 4 * p.units, dequantizes, context.isa(), threads);
-  p.recurrent_plan = math::PlanGemm(p.batch, p.units, 0, 4 * p.units, dequantizes, context.isa(), threads);
+  p.split = SplitRecurrent(p.batch, p.units, 4, threads);
+  p.part_scratch = RecurrentScratchBytes(dequantizes, context.isa());
   context.params<LstmParams>() = p;
   context.RequestScratch(LstmScratch(p, threads).bytes);
   context.AllowUnusedOutputs();
@@ -181,26 +144,52 @@ inline float* OutputSteps(const RunContext& context, int output, int64_t begin, 
   return tensor.wanted() ? tensor.as<float>() + begin * step_size : nullptr;
 }
 
-// One step for all rows of the batch: gates [batch, 4 * units] hold the sums; cs, h and co are the state's.
-inline void RunLstmStep(const RunContext& context, const LstmCell& cell, int64_t batch, int64_t t, float* gates,
-                        float* cs, float* h, float* co) {
-  const int64_t n = cell.units;
-  const size_t row_bytes = static_cast<size_t>(n) * sizeof(float);
-  context.threads().ForRange(batch, 1 + 8192 / (n + 1), [&](int64_t begin, int64_t end, int) {
-    for (int64_t row = begin; row < end; ++row) {
-      float* const row_gates = gates + row * 4 * n;
-      const int64_t at = row * n;
-      StepLstm(cell, row_gates, cs + at, h + at, co + at);
-      const float* const values[kLstmOutputs] = {row_gates + cell.op.i * n,  cs + at,
-                                                 row_gates + cell.op.f * n,  row_gates + cell.op.o * n,
-                                                 row_gates + cell.op.ci * n, co + at,
-                                                 h + at};
+// What the steps of a run share.
+struct LstmState {
+  float* gates = nullptr;  // [chunk, batch, 4 * units]: the input's sums, which the steps go on with
+  float* cs = nullptr;
+  float* co = nullptr;
+  float* h[2] = {};
+  math::PanelMatrix weights;  // of the state
+  math::LstmPeepholes peepholes;
+  int64_t first_product = 0;  // before this step the state is zero
+};
+
+// One part of the units through steps [begin, end). Meets the other parts after each.
+inline void RunLstmPart(const RunContext& context, const LstmOp& op, const LstmState& run, const RecurrentPart& part,
+                        int64_t begin, int64_t end, Barrier& barrier, std::byte* scratch) {
+  const LstmParams& p = context.params<LstmParams>();
+  const int64_t n = p.units;
+  const size_t bytes = static_cast<size_t>(part.units()) * sizeof(float);
+  const float clip = p.cell_clip > 0.0F ? p.cell_clip : std::numeric_limits<float>::infinity();
+  math::LstmPeepholes peepholes;
+  if (run.peepholes.wci != nullptr) {
+    peepholes = {run.peepholes.wci + part.unit_begin, run.peepholes.wcf + part.unit_begin,
+                 run.peepholes.wco + part.unit_begin};
+  }
+  math::Epilogue add;
+  add.accumulate = true;
+  PartProduct product(part, n, 0, 4, run.weights.dequantize != nullptr, context.isa());
+  for (int64_t t = begin; t < end; ++t) {
+    float* const gates = run.gates + (t - begin) * p.batch * 4 * n;
+    if (t >= run.first_product) {
+      product.Run(run.h[(t + 1) % 2], run.weights, add, gates, 4 * n, t % 2 != 0, scratch);
+    }
+    for (int64_t row = part.row_begin; row < part.row_end; ++row) {
+      float* const row_gates = gates + row * 4 * n + part.unit_begin;
+      const int64_t at = row * n + part.unit_begin;
+      const math::LstmUnits units = {row_gates + op.i * n, row_gates + op.ci * n, row_gates + op.f * n,
+                                     row_gates + op.o * n, run.cs + at,           run.co + at,
+                                     run.h[t % 2] + at};
+      math::RunLstmCell(units, peepholes, p.forget_bias, clip, part.units(), context.isa());
+      const float* const values[kLstmOutputs] = {units.i, units.cs, units.f, units.o, units.ci, units.co, units.h};
       for (int output = 0; output < kLstmOutputs; ++output) {
-        float* const to = OutputSteps(context, output, t, batch * n);
-        if (to != nullptr) std::memcpy(to + at, values[output], row_bytes);
+        float* const to = OutputSteps(context, output, t, p.batch * n);
+        if (to != nullptr) std::memcpy(to + at, values[output], bytes);
       }
     }
-  });
+    barrier.Wait();
+  }
 }
 
 // dequantize: math::Int8Panels(isa) etc., null for float32.
@@ -222,27 +211,30 @@ inline Status RunLstm(RunContext& context, const LstmOp& op, math::DequantizePan
 
   const LstmScratch layout(p, context.num_threads());
   std::byte* const scratch = context.scratch();
-  float* const gates = reinterpret_cast<float*>(scratch + layout.gates);
-  float* const cs = reinterpret_cast<float*>(scratch + layout.cs);
-  float* const h = reinterpret_cast<float*>(scratch + layout.h);
-  float* const co = reinterpret_cast<float*>(scratch + layout.co);
+  const auto floats = [&](size_t offset) { return reinterpret_cast<float*>(scratch + offset); };
+  LstmState run;
+  run.gates = floats(layout.gates);
+  run.cs = floats(layout.cs);
+  run.co = floats(layout.co);
+  run.h[0] = floats(layout.h[0]);
+  run.h[1] = floats(layout.h[1]);
   const float* const x = context.input(x_index).as<const float>();
-  std::memcpy(cs, context.input(x_index + 1).data, state_bytes);
-  std::memcpy(h, context.input(x_index + 2).data, state_bytes);
-  const auto peephole = [&](int i) { return p.peephole ? context.input(x_index + i).as<const float>() : nullptr; };
-  const LstmCell cell{op,          p.units,     p.forget_bias, p.cell_clip,
-                      peephole(4), peephole(5), peephole(6),   context.isa()};
+  std::memcpy(run.cs, context.input(x_index + 1).data, state_bytes);
+  std::memcpy(run.h[1], context.input(x_index + 2).data, state_bytes);
+  if (p.peephole) {
+    run.peepholes = {context.input(x_index + 4).as<const float>(), context.input(x_index + 5).as<const float>(),
+                     context.input(x_index + 6).as<const float>()};
+  }
   const int64_t columns = 4 * p.units;
   const math::PanelMatrix input_weights = PanelsOf(context.input(x_index + 3), p.inputs + p.units, columns, dequantize);
-  math::PanelMatrix recurrent_weights = input_weights;
-  recurrent_weights.first_row = p.inputs;
+  run.weights = input_weights;
+  run.weights.first_row = p.inputs;
   math::Epilogue with_bias;
   with_bias.bias = context.input(x_index + 7).as<const float>();
-  math::Epilogue add;
-  add.accumulate = true;
   // Most sequences start from zeros; adding zero times the weights would read them all for nothing.
-  const bool starts_at_zero = AllZero(h, state);
+  run.first_product = AllZero(run.h[1], state) ? 1 : 0;
 
+  Barrier barrier(p.split.count());
   for (int64_t t0 = 0; t0 < length; t0 += p.chunk) {
     const int64_t count = length - t0 < p.chunk ? length - t0 : p.chunk;
     const math::GemmPlan plan = count == p.chunk ? p.input_plan
@@ -250,15 +242,11 @@ inline Status RunLstm(RunContext& context, const LstmOp& op, math::DequantizePan
                                                                   dequantize != nullptr, context.isa(),
                                                                   context.num_threads());
     RunGemm(context, plan, math::RowSource::Matrix(x + t0 * p.batch * p.inputs, p.inputs), input_weights, with_bias,
-            gates, columns, scratch + layout.gemm);
-    for (int64_t t = t0; t < t0 + count; ++t) {
-      float* const step_gates = gates + (t - t0) * p.batch * columns;
-      if (t > 0 || !starts_at_zero) {
-        RunGemm(context, p.recurrent_plan, math::RowSource::Matrix(h, p.units), recurrent_weights, add, step_gates,
-                columns, scratch + layout.gemm);
-      }
-      RunLstmStep(context, cell, p.batch, t, step_gates, cs, h, co);
-    }
+            run.gates, columns, scratch + layout.gemm);
+    context.threads().ForEach(p.split.count(), [&](int64_t index, int) {
+      RunLstmPart(context, op, run, p.split.part(index), t0, t0 + count, barrier,
+                  scratch + layout.gemm + p.part_scratch * static_cast<size_t>(index));
+    });
   }
   return Status::Ok();
 }

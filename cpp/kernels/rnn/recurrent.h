@@ -1,0 +1,96 @@
+// How recurrent layers split their steps over threads.
+//
+// A step multiplies the state by the same weights as the step before, and at batch 1 reading them is all that takes
+// time. So each thread keeps to the same units at every step, with their columns of every gate: it finishes what it has
+// multiplied, meets the others once a step, and finds the weights that it read last in its own cache. Where the weights
+// are larger than the cache, odd steps go through them backwards (GemmPlan::falling).
+#ifndef WHERRY_KERNELS_RNN_RECURRENT_H_
+#define WHERRY_KERNELS_RNN_RECURRENT_H_
+
+#include "kernels/panels.h"
+
+namespace wherry::kernels {
+
+inline constexpr int kMaxGates = 4;
+
+// Some rows of the batch and some units of each gate.
+struct RecurrentPart {
+  int64_t row_begin = 0;
+  int64_t row_end = 0;
+  int64_t unit_begin = 0;
+  int64_t unit_end = 0;
+
+  int64_t rows() const { return row_end - row_begin; }
+  int64_t units() const { return unit_end - unit_begin; }
+};
+
+// Parts of a layer's step, at most one for each thread.
+struct RecurrentSplit {
+  int64_t batch = 0;
+  int64_t units = 0;
+  int64_t row_parts = 1;
+  int64_t unit_parts = 1;
+
+  int64_t count() const { return row_parts * unit_parts; }
+  RecurrentPart part(int64_t index) const {
+    const int64_t row = index / unit_parts;
+    const int64_t unit = index % unit_parts;
+    const int64_t blocks = (units + math::kPanelColumns - 1) / math::kPanelColumns;
+    const int64_t end = blocks * (unit + 1) / unit_parts * math::kPanelColumns;
+    return {batch * row / row_parts, batch * (row + 1) / row_parts, blocks * unit / unit_parts * math::kPanelColumns,
+            end < units ? end : units};
+  }
+};
+
+// Whole panels of units for each thread; rows too where there are not enough of those. gates: how many columns of the
+// weights a unit has.
+inline RecurrentSplit SplitRecurrent(int64_t batch, int64_t units, int64_t gates, int threads) {
+  RecurrentSplit split;
+  split.batch = batch;
+  split.units = units;
+  if (threads < 2 || !math::PaysToSplit(batch, units, gates * units)) return split;
+  const int64_t blocks = (units + math::kPanelColumns - 1) / math::kPanelColumns;
+  split.unit_parts = blocks < threads ? blocks : threads;
+  split.row_parts = threads / split.unit_parts;
+  if (split.row_parts > batch) split.row_parts = batch;
+  return split;
+}
+
+// The product of a part's rows of the state [batch, units] with its units' columns of gates [first, end).
+class PartProduct {
+ public:
+  PartProduct(const RecurrentPart& part, int64_t units, int first_gate, int end_gate, bool dequantizes, Isa isa)
+      : part_(part), units_(units), count_(end_gate - first_gate) {
+    for (int i = 0; i < count_; ++i) {
+      const int64_t column = (first_gate + i) * units;
+      plans_[i] = math::PlanGemm(part.rows(), units, column + part.unit_begin, column + part.unit_end, dequantizes,
+                                 isa, 1);
+    }
+  }
+
+  // out [batch, ldc]; the part's rows and columns of it are written. scratch: RecurrentScratchBytes.
+  void Run(const float* state, const math::PanelMatrix& weights, const math::Epilogue& epilogue, float* out,
+           int64_t ldc, bool falling, std::byte* scratch) {
+    const math::RowSource rows = math::RowSource::Matrix(state + part_.row_begin * units_, units_);
+    for (int i = 0; i < count_; ++i) {
+      math::GemmPlan& plan = plans_[falling ? count_ - 1 - i : i];
+      plan.falling = falling;
+      math::RunGemmTask(plan, rows, weights, epilogue, out + part_.row_begin * ldc, ldc, 0, scratch);
+    }
+  }
+
+ private:
+  RecurrentPart part_;
+  int64_t units_;
+  int count_;
+  math::GemmPlan plans_[kMaxGates];
+};
+
+// Scratch memory for the products of one part.
+inline size_t RecurrentScratchBytes(bool dequantizes, Isa isa) {
+  return math::PlanGemm(1, 1, 0, 1, dequantizes, isa, 1).scratch_bytes;
+}
+
+}  // namespace wherry::kernels
+
+#endif  // WHERRY_KERNELS_RNN_RECURRENT_H_
