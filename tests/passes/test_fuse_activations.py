@@ -10,6 +10,7 @@ from small_graphs import ROUNDING, check, only, ops, trace, weights
 from wherry.errors import PassError
 from wherry.passes.composite import composite_attrs, composite_kernel
 from wherry.passes.fuse_activations import (
+    COMPOSITE_ACTIVATIONS,
     CONVOLUTION_ACTIVATIONS,
     MATMUL_ACTIVATIONS,
     fuse_composites,
@@ -24,6 +25,10 @@ C = 6
 def activated(tf: Any, name: str, x: Any) -> Any:
     if name == "LeakyRelu":
         return tf.nn.leaky_relu(x, 0.3)
+    if name == "Swish":
+        return x * tf.sigmoid(x)
+    if name == "HardSwish":
+        return tf.nn.relu6(3.0 + x) * (1 / 6) * x
     return getattr(tf.raw_ops, name)(x=x) if name in ("Sigmoid", "Tanh") else getattr(tf.raw_ops, name)(features=x)
 
 
@@ -69,7 +74,7 @@ def test_matmul(activation: str) -> None:
 
 
 @pytest.mark.parametrize("op", ["DepthwiseConv2dNative", "Conv2DBackpropInput"])
-@pytest.mark.parametrize("activation", ["", *sorted(MATMUL_ACTIVATIONS)])
+@pytest.mark.parametrize("activation", ["", *sorted(COMPOSITE_ACTIVATIONS)])
 @pytest.mark.parametrize("biased", [True, False])
 def test_composites(op: str, activation: str, biased: bool) -> None:
     import tensorflow as tf
@@ -94,6 +99,55 @@ def test_composites(op: str, activation: str, biased: bool) -> None:
     assert ("leakyrelu_alpha" in attrs) == (activation == "LeakyRelu")
     assert attrs["padding"] == b"SAME" and len(attrs["strides"]) == 4
     assert graph.type_of(call.inputs[-1]).shape == (C,)
+
+
+@pytest.mark.parametrize("activation", sorted(COMPOSITE_ACTIVATIONS - CONVOLUTION_ACTIVATIONS))
+@pytest.mark.parametrize("biased", [True, False])
+def test_what_fused_conv_lacks(activation: str, biased: bool) -> None:
+    import tensorflow as tf
+
+    def build(x: Any) -> Any:
+        y = tf.nn.conv2d(x, weights(3, 3, 4, C), 2, "SAME")
+        return activated(tf, activation, tf.nn.bias_add(y, weights(C)) if biased else y)
+
+    graph = trace(build, (2, 9, 8, 4))
+    assert check(graph, fuse_conv, fuse_composites, tolerance=ROUNDING) == 1
+    call = only(graph, "PartitionedCall")
+    assert composite_kernel(call) == "FusedConv2D" and len(call.inputs) == 2 + biased
+    attrs = composite_attrs(call)
+    assert attrs["activation"] == activation.encode() and attrs["padding"] == b"SAME"
+
+
+def test_other_gates_stay() -> None:
+    import tensorflow as tf
+
+    def build(x: Any) -> Any:
+        filters = [0.1 * weights(1, 1, 4, C, seed=i) for i in range(6)]
+        y = [tf.nn.bias_add(tf.nn.conv2d(x, w, 1, "SAME"), weights(C)) for w in filters]
+        shared = tf.sigmoid(y[4])
+        return [
+            y[0] * (tf.nn.relu6(y[0] + 2.0) / 6.0),
+            y[1] * (tf.nn.relu6(y[1] + 3.0) / 5.0),
+            y[2] * (6.0 / tf.nn.relu6(y[2] + 3.0)),
+            y[3] * tf.sigmoid(y[3]) + y[3],
+            y[4] * shared + shared,
+            y[5] * tf.tanh(y[5]),
+        ]
+
+    graph = trace(build, (2, 9, 8, 4))
+    assert check(graph, fuse_conv, fuse_composites, tolerance=ROUNDING) == 0
+
+
+def test_hard_swish_divided() -> None:
+    import tensorflow as tf
+
+    def build(x: Any) -> Any:
+        y = tf.nn.conv2d(x, weights(3, 3, 4, C), 2, "SAME")
+        return y * (tf.nn.relu6(y + 3.0) / 6.0)
+
+    graph = trace(build, (2, 9, 8, 4))
+    assert check(graph, fuse_conv, fuse_composites, tolerance=ROUNDING) == 1
+    assert composite_attrs(only(graph, "PartitionedCall"))["activation"] == b"HardSwish"
 
 
 @pytest.mark.parametrize("biased", [True, False])

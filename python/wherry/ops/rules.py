@@ -68,6 +68,7 @@ RULES: dict[str, OpRule] = {
     **{op: OpRule(inplace=(0, 1)) for op in _BINARY},
     "Conv2D": _CONV,
     "_FusedConv2D": _CONV,
+    "FusedConv2D": _CONV,
     "FusedConv2DAdd": OpRule(weights={1: WeightUse.FILTER}, inplace=(3,)),
     "DepthwiseConv2dNative": _DEPTHWISE,
     "FusedDepthwiseConv2dNative": _DEPTHWISE,

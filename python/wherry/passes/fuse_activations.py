@@ -2,10 +2,11 @@
 
 Where TensorFlow's CPU has the fused kernel it is TensorFlow's own op: `_FusedConv2D` with BiasAdd and optionally Relu,
 Relu6, Elu or LeakyRelu, `_FusedMatMul` with those and Tanh or Sigmoid. Depthwise and transposed convolutions become
-composites (see `composite`) for the runtime's FusedDepthwiseConv2dNative and FusedConv2DBackpropInput: the inputs and
-attributes of the op they come from, the bias as last input, and
+composites (see `composite`) for the runtime's FusedDepthwiseConv2dNative and FusedConv2DBackpropInput, convolutions
+with an activation that `_FusedConv2D` lacks composites for its FusedConv2D: the inputs and attributes of the op they
+come from, the bias as last input, and
 
-    activation       bytes: "" or the op name of the activation
+    activation       bytes: "" or the name of the activation: of an op, or Swish or HardSwish (see `gated`)
     leakyrelu_alpha  float, for LeakyRelu
 
 Zeros around the input of a depthwise convolution go into its composite as padding=EXPLICIT; a padded depthwise
@@ -25,10 +26,13 @@ from wherry.graph import DType, Graph, Node, Ref
 from wherry.passes import linear
 from wherry.passes.absorb_pads import zeros_around
 from wherry.passes.composite import make_composite
-from wherry.passes.rewrite import Uses, become, bodies, rank_of
+from wherry.passes.gated import Activation, gated_activation
+from wherry.passes.rewrite import Uses, become, bodies, is_float, rank_of
 
 CONVOLUTION_ACTIVATIONS = frozenset({"Elu", "LeakyRelu", "Relu", "Relu6"})
 MATMUL_ACTIVATIONS = CONVOLUTION_ACTIVATIONS | {"Sigmoid", "Tanh"}
+COMPOSITE_ACTIVATIONS = MATMUL_ACTIVATIONS | {"HardSwish", "Swish"}
+CONV_ATTRS = ("T", "strides", "padding", "explicit_paddings", "data_format", "dilations")
 COMPOSITES = {
     "DepthwiseConv2dNative": "FusedDepthwiseConv2dNative",
     "Conv2DBackpropInput": "FusedConv2DBackpropInput",
@@ -40,11 +44,11 @@ class Epilogue:
     """What follows a linear op; every tensor in between is read once."""
 
     bias: Node | None
-    activation: Node | None
+    activation: Activation | None
 
     @property
     def last(self) -> Node | None:
-        return self.activation or self.bias
+        return self.bias if self.activation is None else self.activation.last
 
 
 def fuse_conv(graph: Graph) -> int:
@@ -58,8 +62,9 @@ def fuse_matmul(graph: Graph) -> int:
 
 
 def fuse_composites(graph: Graph) -> int:
-    """Fuses depthwise and transposed convolutions of the model itself. Returns how many."""
-    return sum(_fuse_all(graph, op, _fuse_composite) for op in COMPOSITES)
+    """Fuses depthwise and transposed convolutions of the model itself, and what is left of others. Returns how many."""
+    changed = sum(_fuse_all(graph, op, _fuse_conv_composite) for op in ("Conv2D", "_FusedConv2D"))
+    return changed + sum(_fuse_all(graph, op, _fuse_composite) for op in COMPOSITES)
 
 
 def _fuse_all(graph: Graph, op: str, fuse: Callable[[Graph, Uses, Node], bool]) -> int:
@@ -70,14 +75,23 @@ def _fuse_all(graph: Graph, op: str, fuse: Callable[[Graph, Uses, Node], bool]) 
 
 
 def _epilogue(graph: Graph, uses: Uses, node: Node, channels: int, activations: frozenset[str]) -> Epilogue:
-    bias = activation = None
+    bias = None
     reader = _reader(uses, node)
     if reader is not None and _is_bias(graph, *reader, channels):
         bias = reader[0]
-        reader = _reader(uses, bias)
-    if reader is not None and reader[0].op in activations and reader[0].attrs.get("T") == DType.FLOAT:
-        activation = reader[0]
-    return Epilogue(bias, activation)
+    return Epilogue(bias, _activation(graph, uses, Ref((bias or node).name), activations))
+
+
+def _activation(graph: Graph, uses: Uses, ref: Ref, allowed: frozenset[str]) -> Activation | None:
+    """What activates a tensor, one of `allowed`."""
+    reader = uses.only_consumer(ref)
+    if reader is None:
+        found = gated_activation(graph, uses, ref)
+        return found if found is not None and found.name in allowed else None
+    node = reader[0]
+    if node.controls or node.op not in allowed or node.attrs.get("T") != DType.FLOAT:
+        return None
+    return Activation(node.op, [node])
 
 
 def _reader(uses: Uses, node: Node) -> tuple[Node, int] | None:
@@ -124,7 +138,7 @@ def _fuse_conv(graph: Graph, uses: Uses, node: Node) -> bool:
         return False
     attrs: dict[str, Any] = {
         key: node.attrs[key]
-        for key in ("T", "strides", "padding", "explicit_paddings", "data_format", "dilations", "use_cudnn_on_gpu")
+        for key in (*CONV_ATTRS, "use_cudnn_on_gpu")
         if key in node.attrs
     }
     inputs = [*node.inputs, _bias_of(graph, node, epilogue, channels)]
@@ -149,8 +163,8 @@ def _fused(epilogue: Epilogue) -> dict[str, Any]:
     """The attributes of TensorFlow's fused ops that say what is fused."""
     names, alpha = [b"BiasAdd"], 0.2
     if epilogue.activation is not None:
-        names.append(epilogue.activation.op.encode())
-        alpha = float(epilogue.activation.attrs.get("alpha", alpha))
+        names.append(epilogue.activation.name.encode())
+        alpha = float(epilogue.activation.last.attrs.get("alpha", alpha))
     return {"num_args": 1, "fused_ops": names, "epsilon": 0.0, "leakyrelu_alpha": alpha}
 
 
@@ -159,7 +173,7 @@ def _fuse_composite(graph: Graph, uses: Uses, node: Node) -> bool:
     channels = _channels(graph, node)
     if channels is None or node.attrs.get("T") != DType.FLOAT or node.controls or not node.types:
         return False
-    epilogue = _epilogue(graph, uses, node, channels, MATMUL_ACTIVATIONS)
+    epilogue = _epilogue(graph, uses, node, channels, COMPOSITE_ACTIVATIONS)
     attrs = {key: value for key, value in node.attrs.items() if not key.startswith("_")}
     inputs, nodes = list(node.inputs), [node]
     padded = _take_padding(graph, node, attrs)
@@ -173,14 +187,41 @@ def _fuse_composite(graph: Graph, uses: Uses, node: Node) -> bool:
         make_composite(graph, nodes, node.op, attrs, inputs, [Ref(node.name)])
         return True
     bias = _bias_of(graph, node, epilogue, channels)
-    nodes.append(epilogue.bias or _add_bias(graph, node, bias, last))
-    activation = epilogue.activation
-    attrs["activation"] = activation.op.encode() if activation is not None else b""
-    if activation is not None:
-        nodes.append(activation)
-        if activation.op == "LeakyRelu":
-            attrs["leakyrelu_alpha"] = float(activation.attrs.get("alpha", 0.2))
+    nodes.append(epilogue.bias or _add_bias(graph, node, bias, epilogue.activation))
+    attrs["activation"] = b""
+    if epilogue.activation is not None:
+        nodes += _activate(graph, epilogue.activation, attrs)
     make_composite(graph, nodes, COMPOSITES[node.op], attrs, [*inputs, bias], [Ref(last.name)])
+    return True
+
+
+def _activate(graph: Graph, activation: Activation, attrs: dict[str, Any]) -> list[Node]:
+    """The nodes of an activation for a composite, constants that they read copied; `attrs` say which it is."""
+    attrs["activation"] = activation.name.encode()
+    if activation.name == "LeakyRelu":
+        attrs["leakyrelu_alpha"] = float(activation.last.attrs.get("alpha", 0.2))
+    constants = []
+    for node in activation.nodes:
+        for i, ref in enumerate(node.inputs):
+            value = graph.const_value(ref)
+            if value is not None:
+                node.inputs[i] = graph.add_const(f"{node.name}/constant", value.numpy())
+                constants.append(graph.nodes[node.inputs[i].node])
+    return [*constants, *activation.nodes]
+
+
+def _fuse_conv_composite(graph: Graph, uses: Uses, node: Node) -> bool:
+    """A convolution with at most a bias, and an activation that `_FusedConv2D` does not have."""
+    if node.controls or not node.types or not is_float(node):
+        return False
+    if node.op == "_FusedConv2D" and (node.attrs["fused_ops"] != [b"BiasAdd"] or len(node.inputs) != 3):
+        return False
+    activation = _activation(graph, uses, Ref(node.name), COMPOSITE_ACTIVATIONS - CONVOLUTION_ACTIVATIONS)
+    if activation is None:
+        return False
+    attrs = {key: node.attrs[key] for key in CONV_ATTRS if key in node.attrs}
+    nodes = [node, *_activate(graph, activation, attrs)]
+    make_composite(graph, nodes, "FusedConv2D", attrs, node.inputs, [Ref(activation.last.name)])
     return True
 
 
@@ -203,11 +244,12 @@ def _take_padding(graph: Graph, node: Node, attrs: dict[str, Any]) -> list[Node]
     return [graph.nodes[rows.node], pad]
 
 
-def _add_bias(graph: Graph, node: Node, bias: Ref, activation: Node) -> Node:
+def _add_bias(graph: Graph, node: Node, bias: Ref, activation: Activation | None) -> Node:
     """A BiasAdd between a linear op and its activation."""
     added = Node(graph.unique_name(f"{node.name}/biased"), "BiasAdd", [Ref(node.name), bias],
                  attrs={"T": DType.FLOAT, "data_format": b"NHWC"}, types=list(node.types), num_outputs=1)  # fmt: skip
-    activation.inputs = [Ref(added.name)]
+    for reader in activation.nodes if activation is not None else ():
+        reader.inputs = [Ref(added.name) if ref == Ref(node.name) else ref for ref in reader.inputs]
     return graph.add(added)
 
 

@@ -16,11 +16,10 @@ from collections.abc import Mapping
 
 from wherry.graph import Graph, Node, Ref
 from wherry.passes.composite import make_composite
-from wherry.passes.fuse_activations import MATMUL_ACTIVATIONS
+from wherry.passes.fuse_activations import CONV_ATTRS, MATMUL_ACTIVATIONS
 from wherry.passes.rewrite import Uses, is_float, static_shape
 
 KERNEL = "FusedConv2DAdd"
-_CONV_ATTRS = ("T", "strides", "padding", "explicit_paddings", "data_format", "dilations")
 
 
 def fuse_residual(graph: Graph) -> int:
@@ -51,7 +50,7 @@ def _fuse(graph: Graph, uses: Uses, order: Mapping[str, int], add: Node) -> bool
     position = max(found, key=lambda i: order[add.inputs[i].node])
     conv, residual = graph.nodes[add.inputs[position].node], add.inputs[1 - position]
 
-    attrs = {key: conv.attrs[key] for key in _CONV_ATTRS if key in conv.attrs}
+    attrs = {key: conv.attrs[key] for key in CONV_ATTRS if key in conv.attrs}
     attrs["activation"] = activation.op.encode()
     nodes = [conv, add, activation]
     if activation.op == "LeakyRelu":
