@@ -25,7 +25,7 @@ all: install
 # ------------------------------------------------------------------------------------------------ installing
 install: $(STAMP)/package
 
-# What Debian and Ubuntu keep in packages of their own: the emulator that runs 64-bit ARM programs, and, where the Python is
+# What Debian and Ubuntu keep in packages of their own: the emulator that runs ARM programs, and, where the Python is
 # the system's, its venv module and headers. Other systems skip the emulator.
 system:
 	@if [ "$$(uname -s)" != Linux ]; then \

@@ -1,5 +1,5 @@
-# The clang that the Python package ziglang carries, as a cross compiler. A target's own file sets WHERRY_ZIG_TARGET and
-# includes this one. WHERRY_ZIG names the zig program; without it, Python is asked for the package.
+# The clang that the Python package ziglang carries, as a cross compiler. A target's own file sets WHERRY_ZIG_TARGET, and
+# WHERRY_ZIG_CPU where zig would take another than the target's oldest, and includes this one. WHERRY_ZIG names the zig program; without it, Python is asked for the package.
 if(NOT WHERRY_ZIG)
   find_program(WHERRY_PYTHON NAMES python3 python REQUIRED)
   execute_process(
@@ -12,8 +12,12 @@ endif()
 # try_compile reads this file again, in a project of its own.
 list(APPEND CMAKE_TRY_COMPILE_PLATFORM_VARIABLES WHERRY_ZIG)
 
-set(CMAKE_C_COMPILER "${WHERRY_ZIG}" cc -target ${WHERRY_ZIG_TARGET})
-set(CMAKE_CXX_COMPILER "${WHERRY_ZIG}" c++ -target ${WHERRY_ZIG_TARGET})
+set(target_flags -target ${WHERRY_ZIG_TARGET})
+if(WHERRY_ZIG_CPU)
+  list(APPEND target_flags -mcpu=${WHERRY_ZIG_CPU})
+endif()
+set(CMAKE_C_COMPILER "${WHERRY_ZIG}" cc ${target_flags})
+set(CMAKE_CXX_COMPILER "${WHERRY_ZIG}" c++ ${target_flags})
 
 # A probe of CMake that links makes zig compile its libraries first, for a build without optimisation that nothing else
 # needs: minutes. So probes only compile, the one that identifies the compiler too.

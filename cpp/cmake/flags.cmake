@@ -14,6 +14,9 @@ if(WHERRY_SELECTION_DIR)
 endif()
 
 target_compile_definitions(wherry_objects PRIVATE WHERRY_VERSION="${PROJECT_VERSION}")
+if(CMAKE_SIZEOF_VOID_P EQUAL 4)
+  target_compile_definitions(wherry_objects PRIVATE _FILE_OFFSET_BITS=64)
+endif()
 
 # Instruction sets: Highway compiles math/ once for each that is not disabled here.
 set(disabled "HWY_SSSE3|HWY_SSE4|HWY_AVX3_DL|HWY_AVX3_ZEN4|HWY_AVX3_SPR|HWY_AVX10_2")

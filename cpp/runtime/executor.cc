@@ -9,7 +9,7 @@
 namespace wherry {
 namespace {
 
-constexpr size_t kMaxScratch = size_t{1} << (sizeof(size_t) > 4 ? 46 : 30);
+constexpr uint64_t kMaxScratch = uint64_t{1} << (sizeof(size_t) > 4 ? 46 : 30);
 
 constexpr size_t RoundUp(size_t bytes, size_t to) { return (bytes + to - 1) / to * to; }
 
@@ -98,7 +98,7 @@ StepBinder Executor::BinderOf(uint64_t i) {
 
 Status Executor::PrepareStep(uint64_t i, Span<Attribute> attributes) {
   const format::StepRecord& record = pack_.steps[i];
-  for (uint64_t k = 0; k < record.num_attributes; ++k) {
+  for (size_t k = 0; k < record.num_attributes; ++k) {
     const format::AttributeRecord& from = pack_.attributes[record.attributes + k];
     Attribute& to = *new (&attributes[k]) Attribute();
     to.name = pack_.String(from.name);
@@ -121,9 +121,9 @@ Status Executor::PrepareStep(uint64_t i, Span<Attribute> attributes) {
     }
   }
   if (context.scratch_bytes() > kMaxScratch) {
-    return context.Fail(Code::kCorrupt, "needs %zu bytes of scratch memory", context.scratch_bytes());
+    return context.Fail(Code::kCorrupt, "needs %" PRIu64 " bytes of scratch memory", context.scratch_bytes());
   }
-  const size_t scratch = RoundUp(context.scratch_bytes(), 64);
+  const size_t scratch = RoundUp(static_cast<size_t>(context.scratch_bytes()), 64);
   if (scratch > scratch_bytes_) scratch_bytes_ = scratch;
   return Status::Ok();
 }

@@ -63,8 +63,8 @@ class PrepareContext : public KernelContext {
  public:
   const Attributes& attrs() const { return attrs_; }
   // Bytes of scratch memory that Run will find in scratch(), aligned to 64. May depend on num_threads() and isa().
-  void RequestScratch(size_t bytes) { scratch_bytes_ = bytes; }
-  size_t scratch_bytes() const { return scratch_bytes_; }
+  void RequestScratch(uint64_t bytes) { scratch_bytes_ = bytes; }
+  uint64_t scratch_bytes() const { return scratch_bytes_; }
   // Says that Run copes with outputs whose data is null because nobody reads them.
   void AllowUnusedOutputs() { unused_outputs_ = true; }
   bool allows_unused_outputs() const { return unused_outputs_; }
@@ -80,7 +80,7 @@ class PrepareContext : public KernelContext {
  private:
   friend class StepBinder;
   Attributes attrs_;
-  size_t scratch_bytes_ = 0;
+  uint64_t scratch_bytes_ = 0;
   bool unused_outputs_ = false;
 };
 

@@ -13,11 +13,22 @@ using format::SectionKind;
 namespace {
 
 constexpr uint64_t kMaxRank = 16;
-constexpr uint64_t kMaxBytes = uint64_t{1} << 48;
+// Of a tensor; with 32 bits so that no kernel's scratch memory, at most 16 times that, is more than they count.
+constexpr uint64_t kMaxBytes = uint64_t{1} << (sizeof(size_t) > 4 ? 48 : 27);
+// Of the arena or a segment.
+constexpr uint64_t kMaxBlock = uint64_t{1} << (sizeof(size_t) > 4 ? 48 : 30);
 constexpr uint64_t kMaxPairs = uint64_t{1} << 20;  // of tensors of one step
 
 Status Corrupt(ErrorSink& errors, const char* what) {
   return errors.Fail(Code::kCorrupt, "the pack is damaged: %s; compile it again or copy it again", what);
+}
+
+Status TooLarge(ErrorSink& errors, const char* what, uint64_t limit) {
+  if constexpr (sizeof(size_t) > 4) return Corrupt(errors, "a size is impossible");
+  return errors.Fail(Code::kOutOfMemory,
+                     "the pack has %s of more than %llu MiB, which a 32-bit machine does not take: compile with more "
+                     "partitions, or smaller shapes",
+                     what, static_cast<unsigned long long>(limit >> 20));
 }
 
 }  // namespace
@@ -140,9 +151,8 @@ Status Pack::CheckTensor(uint64_t i, ErrorSink& errors) const {
   for (uint64_t d = 0; d < tensor.rank; ++d) {
     const int64_t dim = ints[tensor.dims + d];
     // Empty dimensions count as one here, so that no product of some of the dimensions overflows either.
-    if (dim < 0 || (dim > 0 && bound > kMaxBytes / static_cast<uint64_t>(dim))) {
-      return Corrupt(errors, "a tensor's shape is impossible");
-    }
+    if (dim < 0) return Corrupt(errors, "a tensor's shape is impossible");
+    if (dim > 0 && bound > kMaxBytes / static_cast<uint64_t>(dim)) return TooLarge(errors, "a tensor", kMaxBytes);
     bound *= dim > 0 ? static_cast<uint64_t>(dim) : 1;
     elements *= static_cast<uint64_t>(dim);
   }
@@ -256,12 +266,14 @@ Status Pack::CheckPartitions(ErrorSink& errors) const {
 }
 
 Status Pack::Check(uint64_t file_bytes, ErrorSink& errors) const {
-  if (plan.size() != 1 || plan[0].arena_bytes > kMaxBytes) return Corrupt(errors, "it has no plan");
+  if (plan.size() != 1) return Corrupt(errors, "it has no plan");
+  if (plan[0].arena_bytes > kMaxBlock) return TooLarge(errors, "an arena", kMaxBlock);
   for (uint64_t i = 0; i < segments.size(); ++i) {
     if (segments[i].offset % format::kSegmentAlignment != 0 ||
         !InRange(segments[i].offset, segments[i].bytes, file_bytes)) {
       return Corrupt(errors, "a segment lies outside the file");
     }
+    if (segments[i].bytes > kMaxBlock) return TooLarge(errors, "a partition's weights", kMaxBlock);
   }
   for (uint64_t i = 0; i < kernels.size(); ++i) {
     if (!InStrings(kernels[i])) return Corrupt(errors, "a kernel has no key");
@@ -303,6 +315,7 @@ Status Pack::Check(uint64_t file_bytes, ErrorSink& errors) const {
 Status Pack::Open(const platform::File& file, ErrorSink& errors) {
   format::Header header;
   WHERRY_RETURN_IF_ERROR(ReadHeader(file, errors, &header));
+  if (header.metadata_bytes > kMaxBlock) return TooLarge(errors, "metadata", kMaxBlock);
   if (!metadata_.Allocate(static_cast<size_t>(header.metadata_bytes))) {
     return errors.Fail(Code::kOutOfMemory, "no memory for %llu bytes of metadata",
                        static_cast<unsigned long long>(header.metadata_bytes));

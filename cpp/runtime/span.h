@@ -67,7 +67,7 @@ class Array {
 
   T* data() const { return data_; }
   size_t size() const { return size_; }
-  T& operator[](size_t i) const { return data_[i]; }
+  T& operator[](uint64_t i) const { return data_[static_cast<size_t>(i)]; }
   T* begin() const { return data_; }
   T* end() const { return data_ + size_; }
   Span<T> span() const { return {data_, size_}; }

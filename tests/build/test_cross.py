@@ -1,10 +1,13 @@
-"""The slim library for 64-bit ARM Linux, run under the emulator: the machine's own answers, byte for byte."""
+"""The slim library for ARM Linux, run under the emulator on CPUs with and without what is above the baseline: this
+machine's own answers, byte for byte on 64 bits."""
 
 from __future__ import annotations
 
 import json
 import shutil
 import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,33 +17,87 @@ import zoo
 from wherry.build import load_target
 from wherry.build.tools import package_folder
 
-EMULATOR = load_target("linux-arm64").emulator
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(package_folder("ziglang") is None, reason="the Python package ziglang is not installed"),
-    pytest.mark.skipif(shutil.which(EMULATOR[0]) is None, reason=f"{EMULATOR[0]} is not installed"),
 ]
 
+MODELS = ("autoencoder", "stacked_lstm", "mobilenetv2")
+WEIGHTS = ("none", "int8")
 
-def test_arm_library_runs_and_agrees(tmp_path: Path) -> None:
-    packs = {}
-    for name in ("autoencoder", "stacked_lstm", "mobilenetv2"):
-        packs[name] = tmp_path / f"{name}.wherry"
-        wherry.compile(zoo.build(name), packs[name], quantize="int8", partitions=3, measure_outputs=False)
-    report = wherry.build(list(packs.values()), "linux-arm64", tmp_path / "dist", jobs=2)
+
+@dataclass(frozen=True)
+class Machine:
+    """elf: class and machine of its programs. cpus: as the emulator names them, the plainest first. limit: the largest
+    difference relative to the largest output."""
+
+    target: str
+    elf: tuple[int, int]
+    cpus: tuple[str, ...]
+    limit: float
+
+
+MACHINES = (
+    Machine("linux-arm64", (2, 183), ("cortex-a53", "max"), 0.0),
+    # NEON of 32 bits has no division: quotients are made of reciprocals.
+    Machine("linux-arm", (1, 40), ("cortex-a7", "max"), 1e-6),
+)
+
+
+@pytest.fixture(scope="module")
+def packs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("packs")
+    made = {}
+    for name in MODELS:
+        for quantize in WEIGHTS:
+            made[f"{name}-{quantize}"] = pack = folder / f"{name}-{quantize}.wherry"
+            wherry.compile(
+                zoo.build(name), pack, quantize=None if quantize == "none" else quantize, partitions=3,
+                measure_outputs=False,
+            )
+    return made
+
+
+def _run(command: Sequence[str], pack: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*command, str(pack), *arguments], capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("machine", MACHINES, ids=lambda machine: machine.target)
+def test_arm_library_runs_and_agrees(machine: Machine, packs: dict[str, Path], tmp_path: Path) -> None:
+    emulator = load_target(machine.target).emulator
+    if shutil.which(emulator[0]) is None:
+        pytest.skip(f"{emulator[0]} is not installed")
+    report = wherry.build(list(packs.values()), machine.target, tmp_path / "dist", jobs=2)
     runner = Path(report.output) / "bin" / "wherry_run"
-    assert runner.read_bytes()[:5] == b"\x7fELF\2" and runner.read_bytes()[18] == 183  # EM_AARCH64
+    header = runner.read_bytes()[:20]
+    assert header[:4] == b"\x7fELF" and (header[4], header[18]) == machine.elf
     for name, pack in packs.items():
-        x = zoo.sample_inputs(name)["x"]
+        x = zoo.sample_inputs(name.split("-")[0])["x"]
         with wherry.Executor(pack) as executor:
             ((output, expected),) = executor.run({"x": x}).items()
         np.save(tmp_path / "x.npy", x)
-        ran = subprocess.run(
-            [*EMULATOR, str(runner), str(pack), "--input", str(tmp_path / "x.npy"), "--output-dir", str(tmp_path),
-             "--threads", "2", "--json"],
-            capture_output=True, text=True, check=False,
-        )
-        assert ran.returncode == 0, ran.stderr
-        assert json.loads(ran.stdout)["partitions"] == 3
-        array = np.load(tmp_path / f"{output}.npy")
-        assert array.dtype == expected.dtype and array.tobytes() == expected.tobytes()
+        for cpu in machine.cpus:
+            ran = _run(
+                [*emulator, "-cpu", cpu, str(runner)], pack, "--input", str(tmp_path / "x.npy"), "--output-dir",
+                str(tmp_path), "--threads", "2", "--json",
+            )
+            assert ran.returncode == 0, ran.stderr
+            assert json.loads(ran.stdout)["partitions"] == 3
+            array = np.load(tmp_path / f"{output}.npy")
+            assert array.dtype == expected.dtype
+            if machine.limit == 0.0:
+                assert array.tobytes() == expected.tobytes(), (name, cpu)
+            difference = np.abs(array - expected).max()
+            assert difference <= machine.limit * np.abs(expected).max(), (name, cpu, difference)
+    if machine.target == "linux-arm":
+        _check_large_pack([*emulator, str(runner)], tmp_path)
+
+
+def _check_large_pack(command: list[str], folder: Path) -> None:
+    """What 32 bits cannot address is refused, not cut off."""
+    import tensorflow as tf
+
+    function = tf.function(lambda x: tf.nn.relu(x)).get_concrete_function(tf.TensorSpec([1 << 26], name="x"))
+    wherry.compile(function, folder / "large.wherry", measure_outputs=False)
+    ran = _run(command, folder / "large.wherry")
+    assert ran.returncode == 1 and "a tensor of more than 128 MiB" in ran.stderr and ran.stderr.count("\n") == 1

@@ -101,10 +101,11 @@ Status PrepareTransposed(PrepareContext& context, WeightFormat format) {
   while (params.band > 2 * h.stride && MostRows(h, params.band) * row_bytes > kBandBytes) {
     params.band = (params.band + 1) / 2;
   }
-  params.products_bytes = static_cast<size_t>(RoundUp64(MostRows(h, params.band) * row_bytes));
+  const uint64_t products_bytes = static_cast<uint64_t>(RoundUp64(MostRows(h, params.band) * row_bytes));
+  params.products_bytes = static_cast<size_t>(products_bytes);
   const math::GemmPlan plan = math::PlanGemm(1, params.depth, 0, params.columns, format != WeightFormat::kPlain,
                                              context.isa(), context.num_threads());
-  context.RequestScratch(params.products_bytes + GemmScratchBytes(plan, context.num_threads()));
+  context.RequestScratch(products_bytes + GemmScratchBytes(plan, context.num_threads()));
   return Status::Ok();
 }
 

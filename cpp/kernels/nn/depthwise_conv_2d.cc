@@ -34,7 +34,7 @@ Status PrepareDepthwise(PrepareContext& context, WeightFormat format) {
   WHERRY_RETURN_IF_ERROR(CheckPanels(context, 1, format, taps, outputs, Layout::kPanels));
   WHERRY_RETURN_IF_ERROR(ReadFused(context, 2, outputs, &params.fused));
   if (format != WeightFormat::kPlain) {
-    context.RequestScratch(static_cast<size_t>((outputs + kPanelWidth - 1) / kPanelWidth * kPanelWidth * taps) *
+    context.RequestScratch(static_cast<uint64_t>((outputs + kPanelWidth - 1) / kPanelWidth * kPanelWidth * taps) *
                            sizeof(float));
   }
   return Status::Ok();

@@ -58,7 +58,7 @@ WHERRY_PREPARE(FusedBatchNorm_f32) {
   }
   context.params<BatchNormParams>() = {channels == 0 ? 0 : x.count() / channels, channels,
                                        static_cast<float>(attrs.Float("epsilon", 1e-4))};
-  context.RequestScratch(static_cast<size_t>(channels) * sizeof(float));
+  context.RequestScratch(static_cast<uint64_t>(channels) * sizeof(float));
   context.AllowUnusedOutputs();
   return Status::Ok();
 }

@@ -32,7 +32,7 @@ Status PrepareBilinear(PrepareContext& context, DType type) {
   WHERRY_RETURN_IF_ERROR(PrepareResize(context));
   const int64_t columns = context.params<ResizeParams>().w.out;
   if (columns > int64_t{1} << 32) return context.Fail(Code::kCorrupt, "output is too wide");
-  context.RequestScratch(static_cast<size_t>(columns) * sizeof(Blend));
+  context.RequestScratch(static_cast<uint64_t>(columns) * sizeof(Blend));
   return Status::Ok();
 }
 
