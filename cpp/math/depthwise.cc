@@ -1,5 +1,6 @@
-// A panel of 16 channels at a time. Inside the image several neighbouring outputs share each load of the filter; at the
-// left and right edge outputs go one by one, with the taps that fall inside.
+// Square filters of 3 or 5 taps, which is what networks have: two output rows and several columns at once, one vector
+// of channels after the other, so that every input that is loaded serves all the outputs that see it and few taps stay
+// in registers. All others: a panel of 16 channels at a time, neighbouring outputs sharing each load of the filter.
 #include "math/depthwise.h"
 
 #include <algorithm>
@@ -20,8 +21,10 @@ using DepthTag = hn::CappedTag<float, 16>;
 using DepthVector = hn::Vec<DepthTag>;
 inline constexpr int kDepthLanes = static_cast<int>(hn::MaxLanes(DepthTag()));
 inline constexpr int kDepthVectors = static_cast<int>(kPanelColumns) / kDepthLanes;
-// Neighbouring outputs at once, as many as registers hold.
+// Neighbouring outputs at once, as many as registers hold: of any filter, and of each row of a square one.
 inline constexpr int kOutputs = kDepthVectors == 1 ? 8 : HWY_ARCH_X86 && kDepthVectors == 4 ? 2 : 4;
+inline constexpr int kSquareColumns = HWY_ARCH_X86 && kDepthVectors != 1 ? 2 : 4;
+inline constexpr int kSquareRows = 2;
 
 // Taps [begin, end) of one dimension whose input, at origin + tap * dilation, lies in [0, in).
 struct Taps {
@@ -106,17 +109,17 @@ HWY_INLINE void Outputs(const Depthwise& conv, const RowTaps& row, int64_t first
   }
 }
 
-// kCount outputs from column x on, of all channels: memory is read in the order in which it lies.
+// kCount outputs from column x on, of all channels from `first` on: memory is read in the order in which it lies.
 template <int kCount>
-void AllChannels(const Depthwise& conv, const RowTaps& row, Taps taps, int64_t x) {
-  int64_t first = 0;
+void ChannelsFrom(const Depthwise& conv, const RowTaps& row, int64_t first, Taps taps, int64_t x) {
   for (; first + kPanelColumns <= conv.channels; first += kPanelColumns) {
     Outputs<kCount, true>(conv, row, first, kPanelColumns, taps, x);
   }
   if (first < conv.channels) Outputs<kCount, false>(conv, row, first, conv.channels - first, taps, x);
 }
 
-void OneToOneRow(const Depthwise& conv, const RowTaps& row) {
+// Output row of channels from `first` on.
+void AnyRow(const Depthwise& conv, const RowTaps& row, int64_t first) {
   // Outputs [inside_begin, inside_end) have all their taps inside.
   const int64_t extent = (conv.filter_w - 1) * conv.dilation_w;
   const int64_t inside_begin = std::min((conv.left + conv.stride_w - 1) / conv.stride_w, conv.out_w);
@@ -125,12 +128,133 @@ void OneToOneRow(const Depthwise& conv, const RowTaps& row) {
   int64_t x = 0;
   while (x < conv.out_w) {
     if (x >= inside_begin && x + kOutputs <= inside_end) {
-      AllChannels<kOutputs>(conv, row, {0, conv.filter_w}, x);
+      ChannelsFrom<kOutputs>(conv, row, first, {0, conv.filter_w}, x);
       x += kOutputs;
     } else {
-      AllChannels<1>(conv, row,
-                     TapsInside(x * conv.stride_w - conv.left, conv.dilation_w, conv.filter_w, conv.in_w), x);
+      ChannelsFrom<1>(conv, row, first,
+                      TapsInside(x * conv.stride_w - conv.left, conv.dilation_w, conv.filter_w, conv.in_w), x);
       ++x;
+    }
+  }
+}
+
+// Channels that are computed as square filters: all where they fill vectors, else those that fill panels.
+inline int64_t SquareChannels(const Depthwise& conv) {
+  return conv.channels % kDepthLanes == 0 ? conv.channels : conv.channels / kPanelColumns * kPanelColumns;
+}
+
+// Two output rows of a square filter, and the image rows that they see.
+template <int kTaps, int kStride>
+struct SquareRows {
+  static constexpr int kInRows = kStride * (kSquareRows - 1) + kTaps;
+  static constexpr int kInColumns = kStride * (kSquareColumns - 1) + kTaps;
+
+  const float* in[kInRows];  // null outside of the image
+  bool inside;               // none of those that count is
+  float* out[kSquareRows];
+  int count;  // of output rows; what is computed for others is dropped
+};
+
+alignas(64) inline constexpr float kZeros[static_cast<size_t>(kPanelColumns)] = {};
+
+// The clamp and the bias of a vector of channels.
+struct SquareEnd {
+  DepthVector bias;
+  DepthVector low;
+  DepthVector high;
+};
+
+// The taps of a vector of channels: nine of them in registers, more in memory.
+template <int kTaps>
+struct SquareFilter {
+  static constexpr bool kHeld = kTaps == 3;
+
+  const float* from;
+  DepthVector held[kHeld ? kTaps * kTaps : 1];
+
+  explicit SquareFilter(const float* taps) : from(taps) {
+    for (int tap = 0; kHeld && tap < kTaps * kTaps; ++tap) held[tap] = Load(tap);
+  }
+  HWY_INLINE DepthVector Load(int tap) const { return hn::LoadU(DepthTag(), from + tap * kPanelColumns); }
+  HWY_INLINE DepthVector Tap(int tap) const { return kHeld ? held[kHeld ? tap : 0] : Load(tap); }
+};
+
+// kSquareRows x kSquareColumns outputs of one vector of channels; `column` is the image column of the first one's first
+// tap. kInside: all taps lie inside the image and all columns exist. Every sum runs over rising kx, then ky.
+template <int kTaps, int kStride, bool kInside>
+HWY_INLINE void SquareBlock(const Depthwise& conv, const SquareRows<kTaps, kStride>& rows, int64_t channel,
+                            int64_t column, const SquareFilter<kTaps>& filter, const SquareEnd& end, int64_t x,
+                            int64_t count) {
+  using Rows = SquareRows<kTaps, kStride>;
+  const DepthTag d;
+  DepthVector sum[kSquareRows][kSquareColumns];
+  HWY_UNROLL(2)
+  for (int r = 0; r < kSquareRows; ++r) {
+    HWY_UNROLL(4)
+    for (int t = 0; t < kSquareColumns; ++t) sum[r][t] = end.bias;
+  }
+  int64_t offset = column * conv.channels + channel;
+  HWY_UNROLL(16)
+  for (int j = 0; j < Rows::kInColumns; ++j) {
+    DepthVector value[Rows::kInRows];
+    HWY_UNROLL(8)
+    for (int i = 0; i < Rows::kInRows; ++i) {
+      if constexpr (kInside) {
+        value[i] = hn::LoadU(d, rows.in[i] + offset);
+      } else {
+        const bool outside = rows.in[i] == nullptr || column + j < 0 || column + j >= conv.in_w;
+        value[i] = hn::LoadU(d, outside ? kZeros : rows.in[i] + offset);
+      }
+    }
+    HWY_UNROLL(4)
+    for (int t = 0; t < kSquareColumns; ++t) {
+      const int kx = j - t * kStride;
+      if (kx < 0 || kx >= kTaps) continue;
+      HWY_UNROLL(8)
+      for (int ky = 0; ky < kTaps; ++ky) {
+        HWY_UNROLL(2)
+        for (int r = 0; r < kSquareRows; ++r) {
+          sum[r][t] = hn::MulAdd(value[r * kStride + ky], filter.Tap(ky * kTaps + kx), sum[r][t]);
+        }
+      }
+    }
+    offset += conv.channels;
+  }
+  HWY_UNROLL(2)
+  for (int r = 0; r < kSquareRows; ++r) {
+    if (r >= rows.count) break;
+    float* out = rows.out[r] + x * conv.channels + channel;
+    HWY_UNROLL(4)
+    for (int t = 0; t < kSquareColumns; ++t) {
+      if (!kInside && t >= count) break;
+      // The second operand is the one that x86 returns for NaN.
+      hn::StoreU(hn::Min(end.high, hn::Max(end.low, sum[r][t])), d, out + t * conv.channels);
+    }
+  }
+}
+
+// Columns [begin, end) of two rows, of those channels. end - begin is a multiple of kSquareColumns unless the row ends
+// there.
+template <int kTaps, int kStride>
+void SquareChunk(const Depthwise& conv, const SquareRows<kTaps, kStride>& rows, int64_t begin, int64_t end) {
+  const DepthTag d;
+  const math::Clamp clamp = ClampOf(conv.activation);
+  for (int64_t channel = 0; channel < SquareChannels(conv); channel += kDepthLanes) {
+    const SquareFilter<kTaps> filter(conv.filter + channel / kPanelColumns * kPanelColumns * kTaps * kTaps +
+                                     channel % kPanelColumns);
+    const SquareEnd last = {conv.bias == nullptr ? hn::Zero(d) : hn::LoadU(d, conv.bias + channel),
+                            hn::Set(d, clamp.low), hn::Set(d, clamp.high)};
+    for (int64_t from = begin; from < end; from += kSquareColumns) {
+      // The last columns are computed with some of those before them.
+      const int64_t x = std::max<int64_t>(0, std::min(from, conv.out_w - kSquareColumns));
+      const int64_t column = x * kStride - conv.left;
+      const bool inside = rows.inside && column >= 0 && conv.out_w >= kSquareColumns &&
+                          column + SquareRows<kTaps, kStride>::kInColumns <= conv.in_w;
+      if (inside) {
+        SquareBlock<kTaps, kStride, true>(conv, rows, channel, column, filter, last, x, kSquareColumns);
+      } else {
+        SquareBlock<kTaps, kStride, false>(conv, rows, channel, column, filter, last, x, conv.out_w - x);
+      }
     }
   }
 }
@@ -157,22 +281,77 @@ void GeneralRow(const Depthwise& conv, const RowTaps& row, int64_t first, int64_
   }
 }
 
+RowTaps RowOf(const Depthwise& conv, int64_t y) {
+  RowTaps row;
+  row.image = conv.image + y / conv.out_h * conv.in_h * conv.in_w * conv.channels;
+  row.origin_y = y % conv.out_h * conv.stride_h - conv.top;
+  row.rows = TapsInside(row.origin_y, conv.dilation_h, conv.filter_h, conv.in_h);
+  row.out = conv.out + y * conv.out_w * conv.channels * conv.multiplier;
+  return row;
+}
+
+// Output rows y and, when `count` is 2, y + 1, which are of the same image.
+template <int kTaps, int kStride>
+void SquareRowsFrom(const Depthwise& conv, int64_t y, int count) {
+  using Rows = SquareRows<kTaps, kStride>;
+  const RowTaps first = RowOf(conv, y);
+  Rows rows;
+  rows.count = count;
+  rows.inside = true;
+  for (int i = 0; i < Rows::kInRows; ++i) {
+    const int64_t line = first.origin_y + i;
+    const bool inside = line >= 0 && line < conv.in_h;
+    const bool counts = i < kStride * (count - 1) + kTaps;
+    rows.inside = rows.inside && (inside || !counts);
+    // A row that does not count must merely be readable.
+    rows.in[i] = inside ? first.image + line * conv.in_w * conv.channels : nullptr;
+    if (!counts && rows.inside) rows.in[i] = rows.in[0];
+  }
+  for (int r = 0; r < kSquareRows; ++r) rows.out[r] = first.out + r * conv.out_w * conv.channels;
+  // All channels of a few columns, then the next: measured best of 4, 8, 16, 32 and all columns, as memory is read
+  // nearly as it lies and the taps of a vector of channels still serve two blocks.
+  constexpr int64_t kChunk = 2 * kSquareColumns;
+  for (int64_t x = 0; x < conv.out_w; x += kChunk) {
+    SquareChunk<kTaps, kStride>(conv, rows, x, std::min(x + kChunk, conv.out_w));
+  }
+}
+
+using SquareFunction = void (*)(const Depthwise& conv, int64_t y, int count);
+
+// Null for filters that are not square, or other than those below.
+SquareFunction FindSquare(const Depthwise& conv) {
+  if (conv.multiplier != 1 || conv.dilation_h != 1 || conv.dilation_w != 1) return nullptr;
+  if (conv.filter_h != conv.filter_w || conv.stride_h != conv.stride_w) return nullptr;
+  if (conv.filter_h == 3) {
+    return conv.stride_h == 1 ? &SquareRowsFrom<3, 1> : conv.stride_h == 2 ? &SquareRowsFrom<3, 2> : nullptr;
+  }
+  if (conv.filter_h == 5) {
+    return conv.stride_h == 1 ? &SquareRowsFrom<5, 1> : conv.stride_h == 2 ? &SquareRowsFrom<5, 2> : nullptr;
+  }
+  return nullptr;
+}
+
 void DepthwiseRows(const Depthwise& conv, int64_t begin, int64_t end, Isa isa) {
   const int64_t outputs = conv.channels * conv.multiplier;
-  for (int64_t y = begin; y < end; ++y) {
-    RowTaps row;
-    row.image = conv.image + y / conv.out_h * conv.in_h * conv.in_w * conv.channels;
-    row.origin_y = y % conv.out_h * conv.stride_h - conv.top;
-    row.rows = TapsInside(row.origin_y, conv.dilation_h, conv.filter_h, conv.in_h);
-    row.out = conv.out + y * conv.out_w * outputs;
-    if (conv.multiplier == 1) {
-      OneToOneRow(conv, row);
-    } else {
-      for (int64_t first = 0; first < outputs; first += kPanelColumns) {
-        GeneralRow(conv, row, first, std::min(kPanelColumns, outputs - first));
+  const SquareFunction square = FindSquare(conv);
+  const int64_t squares = square == nullptr ? 0 : SquareChannels(conv);
+  const bool clamped = squares == outputs && conv.activation <= Activation::kRelu6;
+  // Upwards: the last rows of an image that another loop just wrote are still in the cache.
+  for (int64_t y = end; y > begin;) {
+    const int count = square != nullptr && y - 1 > begin && (y - 1) % conv.out_h != 0 ? 2 : 1;
+    y -= count;
+    if (squares > 0) square(conv, y, count);
+    for (int64_t one = y; one < y + count; ++one) {
+      const RowTaps row = RowOf(conv, one);
+      if (conv.multiplier != 1) {
+        for (int64_t first = 0; first < outputs; first += kPanelColumns) {
+          GeneralRow(conv, row, first, std::min(kPanelColumns, outputs - first));
+        }
+      } else if (squares < outputs) {
+        AnyRow(conv, row, squares);
       }
+      if (!clamped) Activate(conv.activation, conv.alpha, row.out, conv.out_w * outputs, isa);
     }
-    Activate(conv.activation, conv.alpha, row.out, conv.out_w * outputs, isa);
   }
 }
 

@@ -35,7 +35,8 @@ struct Depthwise {
   float alpha = 0.0F;
 };
 
-// Output rows [begin, end) of all batch * out_h. Every sum runs over rising ky, then kx.
+// Output rows [begin, end) of all batch * out_h. Every sum runs in an order
+// that depends on the filter, the strides and the channel only.
 void RunDepthwise(const Depthwise& conv, int64_t begin, int64_t end, Isa isa);
 
 }  // namespace wherry::math

@@ -24,6 +24,12 @@ CASES: list[tuple[tuple[int, ...], tuple[int, ...], int, tuple[int, int], Any]] 
     ((1, 9, 17, 5), (1, 3, 5, 1), 1, (1, 1), "SAME"),
     ((1, 10, 10, 18), (3, 3, 18, 1), 2, (1, 1), (0, 1, 2, 1)),
     ((1, 2, 2, 20), (5, 5, 20, 1), 1, (1, 1), "SAME"),
+    ((2, 7, 7, 32), (3, 3, 32, 1), 2, (1, 1), "SAME"),
+    ((3, 5, 3, 16), (5, 5, 16, 1), 1, (1, 1), "SAME"),
+    ((1, 9, 6, 52), (5, 5, 52, 1), 2, (1, 1), (3, 0, 2, 5)),
+    ((2, 3, 1, 16), (3, 3, 16, 1), 1, (1, 1), "SAME"),
+    ((1, 4, 5, 32), (3, 3, 32, 1), 1, (1, 1), (4, 5, 6, 3)),
+    ((1, 11, 12, 16), (3, 3, 16, 1), 3, (1, 1), "SAME"),
     ((1, 12, 9, 6), (3, 3, 6, 4), 1, (1, 1), "SAME"),
     ((2, 9, 9, 1), (3, 5, 1, 19), 2, (1, 1), "VALID"),
 ]
@@ -65,7 +71,7 @@ def test_every_format(suffix: str, bits: int, axis: int | None) -> None:
 
 
 @pytest.mark.parametrize("activation", ["", "Relu6", "Elu", "HardSwish"])
-@pytest.mark.parametrize("channels", [16, 21])
+@pytest.mark.parametrize("channels", [16, 21, 52])
 def test_bias_and_activation(activation: str, channels: int) -> None:
     from test_conv import activations
 
