@@ -39,14 +39,23 @@ inline void RunCodeGemm(const RunContext& context, const math::CodeGemmPlan& pla
   });
 }
 
-// Where rows that are quantized one by one lie in scratch memory.
+// Rows that are quantized one by one. Where no two tasks of the product need the same row, a task quantizes its own, while
+// they are in its cache; else all are quantized first, into scratch memory.
 struct RowCodes {
   int64_t rows = 0;
   int64_t k = 0;
   int64_t leading = 0;  // zeros in front of each row's codes
+  bool ahead = true;    // all rows first
+
+  // Plans the product, and how its rows are quantized.
+  math::CodeGemmPlan Plan(int64_t n, Isa isa, int threads) {
+    math::CodeGemmPlan plan = math::PlanCodeGemm(rows, k, n, true, isa, threads);
+    ahead = plan.column_parts != 1;
+    return ahead ? math::PlanCodeGemm(rows, k, n, false, isa, threads) : plan;
+  }
 
   int64_t stride() const { return math::CodeRowBytes(k, leading); }
-  size_t code_bytes() const { return static_cast<size_t>(math::CodeRowsPadded(rows) * stride()); }
+  size_t code_bytes() const { return ahead ? static_cast<size_t>(math::CodeRowsPadded(rows) * stride()) : 0; }
   size_t bytes() const { return code_bytes() + Align64(static_cast<size_t>(rows) * sizeof(math::CodeScale)); }
 
   uint8_t* codes(std::byte* memory) const { return reinterpret_cast<uint8_t*>(memory); }
@@ -63,7 +72,7 @@ struct RowCodes {
   }
 };
 
-inline constexpr int64_t kQuantizeGrain = 32768;  // values that are worth a thread of their own
+inline constexpr int64_t kQuantizeGrain = 65536;  // values that are worth a thread of their own
 
 }  // namespace wherry::kernels
 

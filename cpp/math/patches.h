@@ -6,7 +6,7 @@
 #include <cstdint>
 
 #include "math/gemm.h"
-#include "math/quantize.h"
+#include "math/qgemm.h"
 
 namespace wherry::math {
 
@@ -42,8 +42,8 @@ struct CodePatches {
   const CodeScale* scales = nullptr;  // one for each image of the batch
 };
 
-// A CopyCodes (math/qgemm.h); source: a CodePatches.
-void CopyCodePatches(const void* source, int64_t row, int64_t rows, uint8_t* out, int64_t stride);
+// For CodeRows::copy of math/qgemm.h; its source is a CodePatches.
+CopyCodes CodePatchCopier(Isa isa);
 
 }  // namespace wherry::math
 

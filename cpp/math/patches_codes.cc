@@ -1,20 +1,39 @@
 // Patches of an image of codes. Rows of a product of codes are taken whole, so a patch is written in one go.
 #include <algorithm>
 #include <cstring>
+#include <type_traits>
 
 #include "math/patches.h"
 
-namespace wherry::math {
-namespace {
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "math/patches_codes.cc"
+#include "hwy/foreach_target.h"
+#include "hwy/highway.h"
+#include "math/dispatch.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace wherry::math::HWY_NAMESPACE {
+
+namespace hn = hwy::HWY_NAMESPACE;
+using ByteTag = hn::CappedTag<uint8_t, 64>;
+inline constexpr int64_t kShortLine = 64;
+inline constexpr int64_t kByteLanes = static_cast<int64_t>(hn::MaxLanes(ByteTag()));
 
 // Runs are short, from a few bytes to a few hundred: overlapping copies of fixed sizes beat a call.
-inline void CopyBytes(const uint8_t* from, int64_t count, uint8_t* to) {
+HWY_INLINE void CopyBytes(const uint8_t* from, int64_t count, uint8_t* to) {
   const auto copy = [&](auto size) {
     constexpr int64_t kSize = decltype(size)::value;
     int64_t i = 0;
     for (; i + kSize <= count; i += kSize) std::memcpy(to + i, from + i, kSize);
     if (i < count) std::memcpy(to + count - kSize, from + count - kSize, kSize);
   };
+  if (count >= kByteLanes) {
+    const ByteTag d;
+    int64_t i = 0;
+    for (; i + kByteLanes <= count; i += kByteLanes) hn::StoreU(hn::LoadU(d, from + i), d, to + i);
+    if (i < count) hn::StoreU(hn::LoadU(d, from + count - kByteLanes), d, to + count - kByteLanes);
+    return;
+  }
   if (count >= 32) return copy(std::integral_constant<int64_t, 32>());
   if (count >= 16) return copy(std::integral_constant<int64_t, 16>());
   if (count >= 8) return copy(std::integral_constant<int64_t, 8>());
@@ -22,12 +41,17 @@ inline void CopyBytes(const uint8_t* from, int64_t count, uint8_t* to) {
   for (int64_t i = 0; i < count; ++i) to[i] = from[i];
 }
 
-inline void FillBytes(uint8_t value, int64_t count, uint8_t* to) {
+HWY_INLINE void FillBytes(uint8_t value, int64_t count, uint8_t* to) {
   if (count > 0) std::memset(to, value, static_cast<size_t>(count));
 }
 
+// Whole groups of 16 bytes: up to 15 more are read and written.
+HWY_INLINE void CopyGroups(const uint8_t* from, int64_t count, uint8_t* to) {
+  for (int64_t i = 0; i < count; i += 16) std::memcpy(to + i, from + i, 16);
+}
+
 // One image row's part of a patch. pixels: that image row, or null when it lies outside; x: column of the first pixel.
-inline void CopyLine(const Patches& p, const uint8_t* pixels, int64_t x, uint8_t outside, uint8_t* out) {
+HWY_INLINE void CopyLine(const Patches& p, const uint8_t* pixels, int64_t x, uint8_t outside, uint8_t* out) {
   const int64_t count = p.filter_w * p.channels;
   if (pixels == nullptr) return FillBytes(outside, count, out);
   if (p.dilation_w == 1) {
@@ -47,9 +71,7 @@ inline void CopyLine(const Patches& p, const uint8_t* pixels, int64_t x, uint8_t
   }
 }
 
-}  // namespace
-
-void CopyCodePatches(const void* source, int64_t row, int64_t rows, uint8_t* out, int64_t stride) {
+void CopyPatchesOfCodes(const void* source, int64_t row, int64_t rows, uint8_t* out, int64_t stride) {
   const CodePatches& image = *static_cast<const CodePatches*>(source);
   const Patches& p = image.patches;
   const int64_t line_bytes = p.filter_w * p.channels;
@@ -59,12 +81,25 @@ void CopyCodePatches(const void* source, int64_t row, int64_t rows, uint8_t* out
   for (int64_t r = 0; r < rows; ++r, out += stride) {
     const uint8_t outside = static_cast<uint8_t>(image.scales[b].zero);
     uint8_t* to = out;
-    for (int64_t ky = 0; ky < p.filter_h; ++ky, to += line_bytes) {
-      const int64_t line = y * p.stride_h - p.top + ky * p.dilation_h;
+    int64_t ky = 0;
+    const int64_t left = x * p.stride_w - p.left;
+    const int64_t top = y * p.stride_h - p.top;
+    if (p.dilation_w == 1 && line_bytes < kShortLine && left >= 0 && left + p.filter_w <= p.in_w && top >= 0 &&
+        top + (p.filter_h - 1) * p.dilation_h < p.in_h) {
+      // Short lines inside of the image: what is written past the end of one is written again by the next, and what is
+      // read belongs to the next line of the image. The last ones are left to the loop below.
+      const uint8_t* from = image.codes + ((b * p.in_h + top) * p.in_w + left) * p.channels;
+      const int64_t step = p.dilation_h * p.in_w * p.channels;
+      const int64_t whole = step >= 16 ? p.filter_h - 1 : 0;
+      const uint8_t* const last = out + stride - (line_bytes + 15) / 16 * 16;
+      for (; ky < whole && to <= last; ++ky, from += step, to += line_bytes) CopyGroups(from, line_bytes, to);
+    }
+    for (; ky < p.filter_h; ++ky, to += line_bytes) {
+      const int64_t line = top + ky * p.dilation_h;
       const bool inside = line >= 0 && line < p.in_h;
       const uint8_t* const pixels =
           inside ? image.codes + (b * p.in_h + line) * p.in_w * p.channels : nullptr;
-      CopyLine(p, pixels, x * p.stride_w - p.left, outside, to);
+      CopyLine(p, pixels, left, outside, to);
     }
     FillBytes(0, out + stride - to, to);
     if (++x == p.out_w) {
@@ -77,4 +112,13 @@ void CopyCodePatches(const void* source, int64_t row, int64_t rows, uint8_t* out
   }
 }
 
+}  // namespace wherry::math::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace wherry::math {
+
+CopyCodes CodePatchCopier(Isa isa) { return WHERRY_SELECT(isa, CopyPatchesOfCodes); }
+
 }  // namespace wherry::math
+#endif  // HWY_ONCE

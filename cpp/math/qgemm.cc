@@ -20,45 +20,66 @@ using StoreTag = hn::CappedTag<float, 16>;
 using StoreSums = hn::Rebind<int32_t, StoreTag>;
 inline constexpr int64_t kStoreLanes = static_cast<int64_t>(hn::MaxLanes(StoreTag()));
 
-// Lanes past `count` are 0 and are not stored.
+// Vectors of columns that a row's turn takes: enough for whole cache lines, few enough for their constants to stay in
+// registers.
+inline constexpr int kStoreVectors = 2;
+
+// Lanes past `count` are 0.
 HWY_INLINE hn::Vec<StoreTag> LoadSome(const float* from, int64_t count) {
   const StoreTag d;
-  return count >= kStoreLanes ? hn::LoadU(d, from) : hn::LoadN(d, from, static_cast<size_t>(count));
+  if (count >= kStoreLanes) return hn::LoadU(d, from);
+  return hn::LoadN(d, from, static_cast<size_t>(std::max<int64_t>(count, 0)));
 }
 
-// One vector of columns of a block, all rows.
-template <bool kAdds>
-HWY_INLINE void StoreColumns(const SumBlock& block, const CodeRows& a, const QuadMatrix& b, const Epilogue& epilogue,
+// Columns [j, j + kStoreVectors * kStoreLanes) of a block, all rows. kWhole: all of those columns are C's.
+template <bool kAdds, bool kWhole>
+void StoreColumns(const SumBlock& block, const CodeRows& a, const QuadMatrix& b, const Epilogue& epilogue,
                              const float* added, float low, float high, int64_t j, float* c, int64_t ldc) {
   const StoreTag d;
   const StoreSums d32;
+  using V = hn::Vec<StoreTag>;
+  using S = hn::Vec<StoreSums>;
   const int64_t column = block.column + j;
-  const int64_t count = block.columns - j;
-  const auto scale_b = hn::LoadU(d, b.scale + column);
-  const auto sum_b = hn::ConvertTo(d32, hn::LoadU(d, b.sums + column));
-  const auto bias = epilogue.bias != nullptr ? LoadSome(epilogue.bias + column, count) : hn::Zero(d);
-  const auto lowest = hn::Set(d, low);
-  const auto highest = hn::Set(d, high);
+  V scale_b[kStoreVectors], bias[kStoreVectors], scale[kStoreVectors];
+  S sum_b[kStoreVectors], shift[kStoreVectors];
+  int64_t count[kStoreVectors];
+  for (int v = 0; v < kStoreVectors; ++v) {
+    const int64_t at = column + v * kStoreLanes;
+    count[v] = block.columns - j - v * kStoreLanes;
+    const bool some = kWhole || count[v] > 0;  // then a whole vector of scales is there: they are padded
+    scale_b[v] = some ? hn::LoadU(d, b.scale + at) : hn::Zero(d);
+    sum_b[v] = some ? hn::ConvertTo(d32, hn::LoadU(d, b.sums + at)) : hn::Zero(d32);
+    bias[v] = epilogue.bias != nullptr ? LoadSome(epilogue.bias + at, kWhole ? kStoreLanes : count[v]) : hn::Zero(d);
+    scale[v] = hn::Zero(d);
+    shift[v] = hn::Zero(d32);
+  }
+  const V lowest = hn::Set(d, low);
+  const V highest = hn::Set(d, high);
   const CodeScale* last = nullptr;
-  auto scale = hn::Zero(d);
-  auto shift = hn::Zero(d32);
   for (int64_t r = 0; r < block.rows; ++r) {
     const int64_t row = block.row + r;
     const CodeScale* const read = a.scales + (a.rows_per_scale == 1 ? row : row / a.rows_per_scale);
     if (read != last) {
       last = read;
-      scale = hn::Mul(hn::Set(d, read->scale), scale_b);
-      shift = hn::Mul(hn::Set(d32, read->zero), sum_b);
+      HWY_UNROLL(2)
+      for (int v = 0; v < kStoreVectors; ++v) {
+        scale[v] = hn::Mul(hn::Set(d, read->scale), scale_b[v]);
+        shift[v] = hn::Mul(hn::Set(d32, read->zero), sum_b[v]);
+      }
     }
-    const auto sum = hn::Sub(hn::Load(d32, block.sums + r * block.stride + j), shift);
-    auto value = hn::Add(hn::Mul(hn::ConvertTo(d, sum), scale), bias);
-    if constexpr (kAdds) value = hn::Add(value, LoadSome(added + row * ldc + column, count));
-    value = hn::Min(highest, hn::Max(lowest, value));  // NaN passes, as in math/tile-inl.h
-    float* const to = c + row * ldc + column;
-    if (count >= kStoreLanes) {
-      hn::StoreU(value, d, to);
-    } else {
-      hn::StoreN(value, d, to, static_cast<size_t>(count));
+    HWY_UNROLL(2)
+    for (int v = 0; v < kStoreVectors; ++v) {
+      if (!kWhole && count[v] <= 0) break;
+      const int64_t at = row * ldc + column + v * kStoreLanes;
+      const S sum = hn::Sub(hn::Load(d32, block.sums + r * block.stride + j + v * kStoreLanes), shift[v]);
+      V value = hn::Add(hn::Mul(hn::ConvertTo(d, sum), scale[v]), bias[v]);
+      if constexpr (kAdds) value = hn::Add(value, kWhole ? hn::LoadU(d, added + at) : LoadSome(added + at, count[v]));
+      value = hn::Min(highest, hn::Max(lowest, value));  // NaN passes, as in math/tile-inl.h
+      if (kWhole || count[v] >= kStoreLanes) {
+        hn::StoreU(value, d, c + at);
+      } else {
+        hn::StoreN(value, d, c + at, static_cast<size_t>(count[v]));
+      }
     }
   }
 }
@@ -69,12 +90,12 @@ void StoreBlock(const SumBlock& block, const CodeRows& a, const QuadMatrix& b, c
   const bool relu = epilogue.activation == Activation::kRelu || epilogue.activation == Activation::kRelu6;
   const float low = relu ? 0.0F : -std::numeric_limits<float>::infinity();
   const float high = epilogue.activation == Activation::kRelu6 ? 6.0F : std::numeric_limits<float>::infinity();
-  for (int64_t j = 0; j < block.columns; j += kStoreLanes) {
-    if (added != nullptr) {
-      StoreColumns<true>(block, a, b, epilogue, added, low, high, j, c, ldc);
-    } else {
-      StoreColumns<false>(block, a, b, epilogue, added, low, high, j, c, ldc);
-    }
+  constexpr int64_t kColumns = kStoreVectors * kStoreLanes;
+  for (int64_t j = 0; j < block.columns; j += kColumns) {
+    const bool whole = block.columns - j >= kColumns;
+    const auto columns = added != nullptr ? (whole ? &StoreColumns<true, true> : &StoreColumns<true, false>)
+                                          : (whole ? &StoreColumns<false, true> : &StoreColumns<false, false>);
+    columns(block, a, b, epilogue, added, low, high, j, c, ldc);
   }
   if (epilogue.activation > Activation::kRelu6) {
     for (int64_t r = block.row; r < block.row + block.rows; ++r) {
@@ -90,21 +111,26 @@ HWY_AFTER_NAMESPACE();
 namespace wherry::math {
 namespace {
 
+constexpr int64_t kKeptBytes = 256 << 10;   // of B's panels that stay while blocks of rows pass
 constexpr int64_t kBlockBytes = 192 << 10;  // of A's rows that a task holds
 // Below this many multiply-adds, waking another thread costs more than it saves.
 constexpr double kSerialWork = 1e6;
-// Above this many for each thread, there are more tasks than threads: whoever is done first takes the next one.
-constexpr double kFineWork = 16e6;
 constexpr int64_t kTasksPerThread = 4;
 
-// Relative time of the slowest task. Units: cycles, roughly, of a CPU that multiplies 128 codes in one.
-double Cost(const CodeGemmPlan& plan, int64_t row_parts, int64_t column_parts) {
+// Time that the threads take, roughly in cycles of a CPU that multiplies 256 codes in one.
+double Cost(const CodeGemmPlan& plan, int threads, int64_t row_parts, int64_t column_parts) {
   const int64_t tiles = (plan.m + 15) / 16;
   const int64_t panels = (plan.n + kPanelColumns - 1) / kPanelColumns;
   const double rows = static_cast<double>(std::min(plan.m, (tiles + row_parts - 1) / row_parts * 16));
   const double columns = static_cast<double>((panels + column_parts - 1) / column_parts * kPanelColumns);
   const double depth = static_cast<double>(plan.groups * kQuad);
-  return (rows * columns + 4.0 * columns + (plan.copies ? 4.0 : 1.0) * rows) * depth / 128 + rows * columns / 4;
+  const double a_bytes = (plan.copies ? 24.0 : 4.0) * rows;
+  const double b_bytes = 8.0 * columns;
+  const double task = (rows * columns + a_bytes + b_bytes) * depth / 256 + rows * columns / 4 + 300;
+  const int64_t tasks = row_parts * column_parts;
+  const int64_t turns = (tasks + threads - 1) / threads;
+  // With one turn each, the slower thread is waited for.
+  return static_cast<double>(turns) * task * (turns == 1 ? 1.06 : 1.0 + 0.06 / static_cast<double>(turns));
 }
 
 int64_t Begin(int64_t count, int64_t unit, int64_t index, int64_t parts) {
@@ -125,11 +151,11 @@ CodeGemmPlan PlanCodeGemm(int64_t m, int64_t k, int64_t n, bool made, Isa isa, i
   plan.row_parts = plan.column_parts = 1;
   const double work = static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k);
   if (threads > 1 && work >= kSerialWork) {
-    const int64_t tasks = threads * (work >= kFineWork * threads ? kTasksPerThread : 1);
-    double best = Cost(plan, 1, 1);
-    for (int64_t row_parts = 1; row_parts <= tasks; ++row_parts) {
-      const double cost = Cost(plan, row_parts, tasks / row_parts);
-      if (cost < best) {
+    double best = Cost(plan, 1, 1, 1);
+    for (int64_t tasks = threads; tasks <= threads * kTasksPerThread; tasks *= 2) {
+      for (int64_t row_parts = 1; row_parts <= tasks; ++row_parts) {
+        const double cost = Cost(plan, threads, row_parts, tasks / row_parts);
+        if (cost >= best) continue;
         best = cost;
         plan.row_parts = row_parts;
         plan.column_parts = tasks / row_parts;
@@ -153,6 +179,7 @@ void RunCodeGemmTask(const CodeGemmPlan& plan, const CodeRows& a, const QuadMatr
   const int64_t row_part = task / plan.column_parts;
   const int64_t column_part = task % plan.column_parts;
   const int64_t row_end = Begin(plan.m, 16, row_part + 1, plan.row_parts);
+  const int64_t panel_begin = Begin(b.panels(), 1, column_part, plan.column_parts);
   const int64_t panel_end = Begin(b.panels(), 1, column_part + 1, plan.column_parts);
   const int64_t row_bytes = CodeRowBytes(plan.groups * kQuad);
   if (multiplier.begin != nullptr) multiplier.begin();
@@ -170,17 +197,30 @@ void RunCodeGemmTask(const CodeGemmPlan& plan, const CodeRows& a, const QuadMatr
     block.groups = plan.groups;
     block.sums = sums;
     const int64_t most_panels = held <= kCodeFewRows ? kCodeFewRowsPanels : kCodeBlockPanels;
-    for (int64_t panel = Begin(b.panels(), 1, column_part, plan.column_parts); panel < panel_end;
-         panel += block.panels) {
+    const auto run = [&](int64_t panel, int64_t r) {
       block.panels = std::min(most_panels, panel_end - panel);
       block.b = b.codes + panel * block.panel_stride + b.first_group * kQuadBytes;
+      block.rows = std::min(kCodeBlockRows, held - r);
+      block.a = rows + r * block.a_stride;
+      multiplier.multiply(block);
       const int64_t column = panel * kPanelColumns;
       const int64_t columns = std::min(b.n - column, block.panels * kPanelColumns);
+      store({sums, block.panels * kPanelColumns, row + r, block.rows, column, columns}, a, b, epilogue, c, ldc, plan.isa);
+    };
+    // What is small enough for the caches comes again and again: a few panels, or all of them so that rows of C are
+    // written from left to right.
+    const bool keeps_b = (panel_end - panel_begin) * block.panel_stride <= kKeptBytes;
+    if (keeps_b) {
       for (int64_t r = 0; r < held; r += kCodeBlockRows) {
-        block.rows = std::min(kCodeBlockRows, held - r);
-        block.a = rows + r * block.a_stride;
-        multiplier.multiply(block);
-        store({sums, block.panels * kPanelColumns, row + r, block.rows, column, columns}, a, b, epilogue, c, ldc, plan.isa);
+        for (int64_t panel = panel_begin; panel < panel_end; panel += most_panels) run(panel, r);
+      }
+    } else {
+      for (int64_t panel = panel_begin; panel < panel_end; panel += most_panels) {
+        block.prefetch = panel + most_panels < panel_end ? most_panels * block.panel_stride : 0;
+        for (int64_t r = 0; r < held; r += kCodeBlockRows) {
+          run(panel, r);
+          block.prefetch = 0;
+        }
       }
     }
   }

@@ -15,7 +15,12 @@ namespace {
 
 constexpr int64_t kTileRows = 16;
 constexpr int64_t kTileGroups = 16;  // of B in a tile: 64 k
+// Tiles of k after which sums are set aside: two panels of so many stay in the first-level cache while rows pass.
+constexpr int64_t kDepthTiles = 12;
 constexpr int64_t kTileBytes = kTileGroups * kQuadBytes;
+
+// Some compilers' tile intrinsics do not say which memory they read and write (GCC 12: only the address).
+inline void MemoryBarrier() { asm volatile("" : : : "memory"); }
 
 // The last groups of a panel, filled up with zeros: a tile is always read whole.
 struct Tail {
@@ -38,29 +43,65 @@ WHERRY_AMX inline void Step(const uint8_t* a, int64_t stride, const int8_t* b0, 
   }
 }
 
+// Where the operands of one block of k begin.
+struct Depth {
+  const uint8_t* a;
+  const int8_t* b;
+  int64_t whole;        // tiles of k
+  bool tail;
+  bool first;           // sums start from 0, not from what is stored
+  int64_t prefetch;     // as in CodeBlock
+};
+
 template <bool kTwoRows, bool kTwoPanels>
-WHERRY_AMX void Tiles(const CodeBlock& block, int64_t row, int64_t panel, const Tail& tail) {
-  _tile_zero(0);
-  if constexpr (kTwoPanels) _tile_zero(1);
-  if constexpr (kTwoRows) _tile_zero(2);
-  if constexpr (kTwoRows && kTwoPanels) _tile_zero(3);
-  const uint8_t* a = block.a + row * block.a_stride;
-  const int8_t* b = block.b + panel * block.panel_stride;
-  for (int64_t whole = block.groups / kTileGroups; whole > 0; --whole) {
+WHERRY_AMX void Tiles(const CodeBlock& block, int64_t row, int64_t panel, const Depth& depth, const Tail& tail) {
+  const int64_t stride = block.panels * 16;
+  const int64_t stride_bytes = stride * static_cast<int64_t>(sizeof(int32_t));
+  int32_t* const sums = block.sums + row * stride + panel * 16;
+  if (depth.first) {
+    _tile_zero(0);
+    if constexpr (kTwoPanels) _tile_zero(1);
+    if constexpr (kTwoRows) _tile_zero(2);
+    if constexpr (kTwoRows && kTwoPanels) _tile_zero(3);
+  } else {
+    _tile_loadd(0, sums, stride_bytes);
+    if constexpr (kTwoPanels) _tile_loadd(1, sums + 16, stride_bytes);
+    if constexpr (kTwoRows) _tile_loadd(2, sums + kTileRows * stride, stride_bytes);
+    if constexpr (kTwoRows && kTwoPanels) _tile_loadd(3, sums + kTileRows * stride + 16, stride_bytes);
+  }
+  const uint8_t* a = depth.a + row * block.a_stride;
+  const int8_t* b = depth.b + panel * block.panel_stride;
+  for (int64_t whole = depth.whole; whole > 0; --whole) {
+    if (depth.prefetch != 0) {
+      for (int64_t line = 0; line < kTileBytes; line += kQuadBytes) {
+        __builtin_prefetch(b + depth.prefetch + line, 0, 2);
+        if constexpr (kTwoPanels) __builtin_prefetch(b + block.panel_stride + depth.prefetch + line, 0, 2);
+      }
+    }
     Step<kTwoRows, kTwoPanels>(a, block.a_stride, b, b + block.panel_stride);
     a += kTileGroups * kQuad;
     b += kTileBytes;
   }
-  if (block.groups % kTileGroups != 0) {
+  if (depth.tail) {
     Step<kTwoRows, kTwoPanels>(a, block.a_stride, tail.codes[panel], tail.codes[panel + (kTwoPanels ? 1 : 0)]);
   }
-  const int64_t stride = block.panels * 16;
-  const int64_t stride_bytes = stride * static_cast<int64_t>(sizeof(int32_t));
-  int32_t* const sums = block.sums + row * stride + panel * 16;
   _tile_stored(0, sums, stride_bytes);
   if constexpr (kTwoPanels) _tile_stored(1, sums + 16, stride_bytes);
   if constexpr (kTwoRows) _tile_stored(2, sums + kTileRows * stride, stride_bytes);
   if constexpr (kTwoRows && kTwoPanels) _tile_stored(3, sums + kTileRows * stride + 16, stride_bytes);
+}
+
+// All rows by one panel or two, over one block of k.
+void TileRows(const CodeBlock& block, int64_t panel, Depth depth, const Tail& tail) {
+  const bool two_panels = panel + 1 < block.panels;
+  for (int64_t row = 0; row < block.rows; row += 2 * kTileRows) {
+    const auto tiles = row + kTileRows < block.rows ? (two_panels ? &Tiles<true, true> : &Tiles<true, false>)
+                                                    : (two_panels ? &Tiles<false, true> : &Tiles<false, false>);
+    MemoryBarrier();
+    tiles(block, row, panel, depth, tail);
+    depth.prefetch = 0;  // once is enough
+  }
+  MemoryBarrier();
 }
 
 }  // namespace
@@ -75,6 +116,7 @@ WHERRY_AMX void BeginAmx() {
     config.row_bytes[tile] = 64;
     config.rows[tile] = 16;
   }
+  asm volatile("" : : "r"(&config) : "memory");
   _tile_loadconfig(&config);
 }
 
@@ -95,15 +137,15 @@ void MultiplyCodesAmx(const CodeBlock& block) {
     }
   }
   for (int64_t panel = 0; panel < block.panels; panel += 2) {
-    const bool two_panels = panel + 1 < block.panels;
-    for (int64_t row = 0; row < block.rows; row += 2 * kTileRows) {
-      const bool two_rows = row + kTileRows < block.rows;
-      if (two_rows) {
-        two_panels ? Tiles<true, true>(block, row, panel, tail) : Tiles<true, false>(block, row, panel, tail);
-      } else {
-        two_panels ? Tiles<false, true>(block, row, panel, tail) : Tiles<false, false>(block, row, panel, tail);
-      }
-    }
+    int64_t k = 0;
+    do {
+      const int64_t count = whole - k < kDepthTiles ? whole - k : kDepthTiles;
+      const bool last = k + count == whole;
+      TileRows(block, panel,
+               {block.a + k * kTileGroups * kQuad, block.b + k * kTileBytes, count, last && rest != 0, k == 0, block.prefetch},
+               tail);
+      k += count;
+    } while (k < whole);
   }
 }
 

@@ -14,7 +14,7 @@ namespace wherry::math {
 inline constexpr int64_t kQuad = 4;           // neighbouring k in a word
 inline constexpr int64_t kQuadBytes = 64;     // 16 columns of one group of four k
 inline constexpr int64_t kCodeRowBytes = 64;  // rows of A are padded with zeros to a multiple of this
-inline constexpr int64_t kCodeBlockRows = 64;
+inline constexpr int64_t kCodeBlockRows = 128;
 inline constexpr int64_t kCodeBlockPanels = 2;
 inline constexpr int64_t kCodeFewRows = 4;  // so few rows are multiplied by more panels at once
 inline constexpr int64_t kCodeFewRowsPanels = 8;
@@ -28,6 +28,7 @@ struct CodeBlock {
   int64_t panel_stride = 0;    // bytes
   int64_t panels = 0;          // 1 .. kCodeBlockPanels, or kCodeFewRowsPanels when there are at most kCodeFewRows rows
   int64_t groups = 0;          // ceil(k / 4)
+  int64_t prefetch = 0;        // what is read so many bytes behind each byte of B is needed soon; 0 for nothing
   int32_t* sums = nullptr;     // out: [rows up to a multiple of row_unit][panels * 16], aligned to 64
 };
 

@@ -1,7 +1,6 @@
 #include "math/quantize.h"
 
 #include <algorithm>
-#include <cmath>
 #include <cstring>
 
 #undef HWY_TARGET_INCLUDE
@@ -80,7 +79,9 @@ CodeScale ScaleOf(ValueRange range) {
   const float scale = range.high / kSteps - range.low / kSteps;
   // All zeros, or so small that 1 / scale is no number: codes of 0.
   if (!(scale >= 1e-37F)) return {1.0F, 0};
-  const float zero = std::nearbyint(-range.low / scale);
+  // Adding 1.5 * 2^23 rounds to a whole number, half to even.
+  constexpr float kRound = 12582912.0F;
+  const float zero = (-range.low / scale + kRound) - kRound;
   return {scale, zero >= 0.0F && zero <= kSteps ? static_cast<int32_t>(zero) : 0};
 }
 
@@ -94,9 +95,10 @@ void QuantizeRows(const float* values, int64_t stride, int64_t rows, int64_t k, 
   const auto quantize = WHERRY_SELECT(isa, QuantizeAll);
   for (int64_t r = 0; r < rows; ++r, values += stride, codes += code_stride) {
     scales[r] = ScaleOf(range(values, k));
-    std::memset(codes, 0, static_cast<size_t>(leading));
+    if (leading > 0) std::memset(codes, 0, static_cast<size_t>(leading));
     quantize(values, k, scales[r], codes + leading);
-    std::memset(codes + leading + k, 0, static_cast<size_t>(code_stride - leading - k));
+    const int64_t rest = code_stride - leading - k;
+    if (rest > 0) std::memset(codes + leading + k, 0, static_cast<size_t>(rest));
   }
 }
 

@@ -47,30 +47,44 @@ struct ImageCodes {
                                        : ReadFused(context, 2, shape.outputs, &params.fused));
   params.window = shape.window;
   params.one_pixel = HasOnePixel(shape.window);
-  params.plan = math::PlanCodeGemm(shape.rows, shape.k, shape.outputs, !params.one_pixel, context.isa(),
-                                   context.num_threads());
   params.rows.rows = shape.rows;
   params.rows.k = shape.k;
+  const int threads = context.num_threads();
+  params.plan = params.one_pixel ? params.rows.Plan(shape.outputs, context.isa(), threads)
+                                 : math::PlanCodeGemm(shape.rows, shape.k, shape.outputs, true, context.isa(), threads);
   context.RequestScratch((params.one_pixel ? params.rows.bytes() : ImageCodes(context.input(0)).bytes()) +
-                         CodeGemmScratchBytes(params.plan, context.num_threads()));
+                         CodeGemmScratchBytes(params.plan, threads));
   return Status::Ok();
 }
 
-// Each pixel that the filter visits becomes a row of codes.
-void QuantizePixels(const RunContext& context, const ConvCodesParams& params, std::byte* scratch) {
-  const WindowAxis& h = params.window.h;
-  const WindowAxis& w = params.window.w;
-  const RowCodes& rows = params.rows;
-  const float* const image = context.input(0).as<const float>();
-  const int64_t lines = context.input(0).dim(0) * h.out;
-  context.threads().ForRange(lines, 1 + kQuantizeGrain / (w.out * rows.k + 1), [&](int64_t begin, int64_t end, int) {
-    for (int64_t line = begin; line < end; ++line) {
-      const int64_t in_line = line / h.out * h.in + line % h.out * h.stride;
-      math::QuantizeRows(image + in_line * w.in * rows.k, w.stride * rows.k, w.out, rows.k, 0,
-                         rows.codes(scratch) + line * w.out * rows.stride(), rows.stride(),
-                         rows.scales(scratch) + line * w.out, context.isa());
-    }
-  });
+// The pixels that a filter of one pixel visits.
+struct PixelRows {
+  const float* image;
+  Window window;
+  int64_t channels;
+  math::CodeScale* scales;
+  Isa isa;
+};
+
+// A CopyCodes; source: a PixelRows. Each pixel that the filter visits becomes a row of codes.
+void QuantizePixels(const void* source, int64_t row, int64_t rows, uint8_t* out, int64_t stride) {
+  const PixelRows& pixels = *static_cast<const PixelRows*>(source);
+  const WindowAxis& h = pixels.window.h;
+  const WindowAxis& w = pixels.window.w;
+  const int64_t k = pixels.channels;
+  if (h.stride == 1 && w.stride == 1) {
+    math::QuantizeRows(pixels.image + row * k, k, rows, k, 0, out, stride, pixels.scales + row, pixels.isa);
+    return;
+  }
+  for (int64_t done = 0; done < rows;) {
+    const int64_t line = (row + done) / w.out;
+    const int64_t x = (row + done) % w.out;
+    const int64_t count = w.out - x < rows - done ? w.out - x : rows - done;
+    const int64_t in_line = line / h.out * h.in + line % h.out * h.stride;
+    math::QuantizeRows(pixels.image + (in_line * w.in + x * w.stride) * k, w.stride * k, count, k, 0, out + done * stride,
+                       stride, pixels.scales + row + done, pixels.isa);
+    done += count;
+  }
 }
 
 void QuantizeImages(const RunContext& context, const ImageCodes& layout, uint8_t* codes, math::CodeScale* scales,
@@ -111,9 +125,17 @@ void QuantizeImages(const RunContext& context, const ImageCodes& layout, uint8_t
   std::byte* const scratch = context.scratch();
   if (params.plan.tasks() == 0) return Status::Ok();
   if (params.one_pixel) {
-    QuantizePixels(context, params, scratch);
-    RunCodeGemm(context, params.plan, params.rows.View(scratch), filter, epilogue, out, params.plan.n,
-                scratch + params.rows.bytes());
+    const RowCodes& rows = params.rows;
+    const PixelRows source = {image.as<const float>(), params.window, rows.k, rows.scales(scratch), context.isa()};
+    math::CodeRows codes = rows.View(scratch);
+    codes.copy = &QuantizePixels;
+    codes.source = &source;
+    if (rows.ahead) {
+      context.threads().ForRange(rows.rows, 1 + kQuantizeGrain / (rows.k + 1), [&](int64_t begin, int64_t end, int) {
+        QuantizePixels(&source, begin, end - begin, rows.codes(scratch) + begin * rows.stride(), rows.stride());
+      });
+    }
+    RunCodeGemm(context, params.plan, codes, filter, epilogue, out, params.plan.n, scratch + rows.bytes());
     return Status::Ok();
   }
   const ImageCodes layout(image);
@@ -123,7 +145,7 @@ void QuantizeImages(const RunContext& context, const ImageCodes& layout, uint8_t
   QuantizeImages(context, layout, codes, scales, ranges);
   math::CodePatches patches{PatchesOf(image, params.window, 0, image.dim(3)), codes, scales};
   math::CodeRows rows;
-  rows.copy = &math::CopyCodePatches;
+  rows.copy = math::CodePatchCopier(context.isa());
   rows.source = &patches;
   rows.groups = params.plan.groups;
   rows.scales = scales;

@@ -14,6 +14,20 @@ struct MatMulCodesParams {
   Fused fused;
 };
 
+struct MatrixRows {
+  const float* a;
+  RowCodes rows;
+  math::CodeScale* scales;
+  Isa isa;
+};
+
+// A CopyCodes; source: a MatrixRows.
+void QuantizeMatrixRows(const void* source, int64_t row, int64_t rows, uint8_t* out, int64_t stride) {
+  const MatrixRows& matrix = *static_cast<const MatrixRows*>(source);
+  const int64_t k = matrix.rows.k;
+  math::QuantizeRows(matrix.a + row * k, k, rows, k, 0, out, stride, matrix.scales + row, matrix.isa);
+}
+
 }  // namespace
 
 WHERRY_PREPARE(MatMul_f32_di8) {
@@ -35,7 +49,7 @@ WHERRY_PREPARE(MatMul_f32_di8) {
   WHERRY_RETURN_IF_ERROR(ReadFused(context, 2, n, &params.fused));
   params.rows.rows = m;
   params.rows.k = k;
-  params.plan = math::PlanCodeGemm(m, k, n, false, context.isa(), context.num_threads());
+  params.plan = params.rows.Plan(n, context.isa(), context.num_threads());
   context.RequestScratch(params.rows.bytes() + CodeGemmScratchBytes(params.plan, context.num_threads()));
   return Status::Ok();
 }
@@ -45,12 +59,17 @@ WHERRY_RUN(MatMul_f32_di8) {
   const RowCodes& rows = params.rows;
   const float* const a = context.input(0).as<const float>();
   std::byte* const scratch = context.scratch();
-  context.threads().ForRange(rows.rows, 1 + kQuantizeGrain / (rows.k + 1), [&](int64_t begin, int64_t end, int) {
-    math::QuantizeRows(a + begin * rows.k, rows.k, end - begin, rows.k, 0, rows.codes(scratch) + begin * rows.stride(),
-                       rows.stride(), rows.scales(scratch) + begin, context.isa());
-  });
+  const MatrixRows source = {a, rows, rows.scales(scratch), context.isa()};
+  math::CodeRows codes = rows.View(scratch);
+  codes.copy = &QuantizeMatrixRows;
+  codes.source = &source;
+  if (rows.ahead) {
+    context.threads().ForRange(rows.rows, 1 + kQuantizeGrain / (rows.k + 1), [&](int64_t begin, int64_t end, int) {
+      QuantizeMatrixRows(&source, begin, end - begin, rows.codes(scratch) + begin * rows.stride(), rows.stride());
+    });
+  }
   const Tensor& weight = context.input(1);
-  RunCodeGemm(context, params.plan, rows.View(scratch), QuadsOf(weight, rows.k, params.plan.n),
+  RunCodeGemm(context, params.plan, codes, QuadsOf(weight, rows.k, params.plan.n),
               EpilogueOf(context, params.fused, 2), context.output(0).as<float>(), params.plan.n, scratch + rows.bytes());
   return Status::Ok();
 }

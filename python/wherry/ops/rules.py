@@ -11,6 +11,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 
+# Attribute of a node whose 8-bit weights are multiplied in whole numbers (wherry.quantize.arithmetic).
+INTEGER = "_integer"
+
+
 class WeightUse(enum.Enum):
     """How a kernel reads a constant input."""
 

@@ -10,7 +10,7 @@ from wherry.errors import MissingKernelError, UsageError
 from wherry.graph import ArrayValue, DType, Graph, Node, QuantizedValue, Ref, TensorType, Value
 from wherry.graph.graph import ShapeAttr
 from wherry.ops.catalog import Catalog, Kernel, catalog
-from wherry.ops.rules import ALIASES, OpRule, WeightUse, composite_op, rule_for, runtime_attrs
+from wherry.ops.rules import ALIASES, INTEGER, OpRule, WeightUse, composite_op, rule_for, runtime_attrs
 from wherry.ops.suffixes import RUNTIME_TYPES, candidates, width_suffix
 from wherry.plan.program import Program, ProgramTensor, Step, Storage, Weight
 from wherry.plan.weight_size import stored_bytes
@@ -164,7 +164,9 @@ class _Lowering:
             formats = weight_suffix(value) if not formats or formats == "wf32" else formats
             uses[position] = use
         kernel = None
-        if formats:
+        if formats == "wi8" and node.attrs.get(INTEGER):
+            kernel = self.kernels.find(op, f"{in_types[min(rule.weights)].short}_di8", node.attrs)
+        if kernel is None and formats:
             kernel = self.kernels.find(op, f"{in_types[min(rule.weights)].short}_{formats}", node.attrs)
         known = RUNTIME_TYPES.issuperset(in_types) and RUNTIME_TYPES.issuperset(out_types)
         if kernel is None and known and (not rule.weights or rule.optional_weights):
