@@ -20,7 +20,17 @@ from wherry.plan.arena import plan_arena
 from wherry.plan.lower import lower
 from wherry.plan.partition import Partition, by_count, by_limit
 from wherry.plan.program import Program
-from wherry.quantize import QuantizeReport, parse_scheme, quantize_weights
+from wherry.quantize import (
+    ArithmeticReport,
+    QuantizeReport,
+    fit_arithmetic,
+    integer_layers,
+    parse_scheme,
+    quantize_weights,
+    set_arithmetic,
+)  # fmt: skip
+from wherry.quantize.apply import count_weight_bytes
+from wherry.quantize.formats import WeightScheme
 from wherry.runtime.executor import parse_bytes
 from wherry.runtime.trial import PLANNED_THREADS, memory_needed
 
@@ -145,7 +155,8 @@ def compile(
 
     model: what `wherry.load` takes, or a Graph
     output: where the pack goes; written whole or not at all
-    quantize: "int8", "float16", "minmax:N" (N from 2 to 16; ":channel" appended for a range per channel), or None
+    quantize: "int8" (products in whole numbers where outputs stay within OUTPUT_LIMIT), "int8-weights" (8-bit weights,
+        float arithmetic), "float16", "minmax:N" (N from 2 to 16; ":channel" appended for a range per channel), or None
     memory_budget: the most bytes that running may add to a process, like "64MB"; sets the partitions
     partitions: how many, instead of a budget
     samples: inputs by name, or an .npz of them, on which quantized and float32 outputs are compared; random ones
@@ -170,7 +181,7 @@ def compile(
     seconds["optimise"] = time.perf_counter() - start
     start = time.perf_counter()
     reference = FloatReference(lower(graph), samples) if scheme is not None and measure_outputs else None
-    report = quantize_weights(graph, scheme) if scheme is not None else None
+    report = _quantized(graph, scheme, reference) if scheme is not None else None
     seconds["quantize"] = time.perf_counter() - start
     start = time.perf_counter()
     program = lower(graph)
@@ -202,6 +213,29 @@ def compile(
         passes=passes,
         seconds=seconds,
     )
+
+
+# How far 8-bit arithmetic may move an output, relative to its largest value, before layers go back to floats.
+OUTPUT_LIMIT = 0.02
+
+
+def _quantized(graph: Graph, scheme: WeightScheme, reference: FloatReference | None) -> QuantizeReport:
+    """Quantizes the weights, and makes products in whole numbers where the scheme says so and outputs allow it."""
+    constants = {name: node.value for name, node in graph.nodes.items() if node.value is not None}
+    report = quantize_weights(graph, scheme)
+    if not scheme.integer:
+        return report
+    layers = integer_layers(graph)
+    if reference is None:
+        set_arithmetic(layers, True)
+        report.arithmetic = ArithmeticReport(OUTPUT_LIMIT, len(layers))
+        return report
+    originals = {tensor.name: constants[tensor.name] for tensor in report.tensors}
+    report.arithmetic = fit_arithmetic(
+        graph, layers, originals, lambda trial: reference.error_of(lower(trial)), OUTPUT_LIMIT
+    )
+    count_weight_bytes(graph, report)
+    return report
 
 
 def _check_arguments(memory_budget: int | str | None, partitions: int | None, threads: int) -> None:

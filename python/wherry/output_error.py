@@ -71,6 +71,16 @@ class FloatReference:
                     self.inputs = dict(samples) if isinstance(samples, Mapping) else read_arrays(samples)
                 self.outputs = executor.run(self.inputs)
 
+    def error_of(self, program: Program) -> float:
+        """The largest of the errors that compare() gives for a program, which is packed for it and forgotten."""
+        from wherry.pack.writer import write_pack
+
+        plan_arena(program)
+        with tempfile.TemporaryDirectory(prefix="wherry-") as folder:
+            path = Path(folder) / "trial.wherry"
+            write_pack(program, by_count(program, 1), path)
+            return max(self.compare(path).values(), default=0.0)
+
     def compare(self, pack: str | os.PathLike[str]) -> dict[str, float]:
         """Output -> largest difference of the pack's from the float32 one, relative to the largest value."""
         with Executor(pack, threads=_THREADS) as executor:

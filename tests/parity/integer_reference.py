@@ -1,4 +1,4 @@
-"""Products of 8-bit codes as the runtime defines them (cpp/math/qgemm.h), in numpy: the kernels must give the same bits."""
+"""Products of 8-bit codes as cpp/math/qgemm.h defines them, in numpy: kernels must give the same bits."""
 
 from __future__ import annotations
 

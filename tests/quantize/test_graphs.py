@@ -19,7 +19,7 @@ from wherry.runtime.tensorflow_runner import run_graph
 # Both multiply the same decoded weights in float32; only the order of additions differs.
 SUMS = 2e-5
 
-SCHEMES = ("float16", "int8", *(f"minmax:{n}" for n in (2, 3, 4, 8, 9, 12, 16)), "minmax:6:channel")
+SCHEMES = ("float16", "int8-weights", *(f"minmax:{n}" for n in (2, 3, 4, 8, 9, 12, 16)), "minmax:6:channel")
 
 
 def _quantized(scheme: str) -> Graph:
@@ -48,7 +48,7 @@ def test_more_bits_are_better(tmp_path: Path) -> None:
     assert errors[-1] < 1e-4
 
 
-@pytest.mark.parametrize("scheme", ["int8", "minmax:5", "float16"])
+@pytest.mark.parametrize("scheme", ["int8-weights", "minmax:5", "float16"])
 def test_the_report_says_what_is_true(tmp_path: Path, scheme: str) -> None:
     before = support.graph()
     report = wherry.compile(support.graph(), tmp_path / "q.wherry", quantize=scheme, samples=support.inputs())
@@ -67,7 +67,7 @@ def test_the_report_says_what_is_true(tmp_path: Path, scheme: str) -> None:
         assert tensor.rms_error == pytest.approx(np.sqrt((error**2).mean()), rel=1e-4)
         assert tensor.largest == pytest.approx(np.abs(old.numpy()).max())
         assert tensor.bytes_before == old.numpy().nbytes
-        bits = {"int8": 8, "float16": 16, "minmax:5": 5}[scheme]
+        bits = {"int8-weights": 8, "float16": 16, "minmax:5": 5}[scheme]
         codes = tensor.bytes_before * bits / 32
         assert codes <= tensor.bytes_after <= codes + 8 * tensor.shape[-1] + 8
     sizes = [n.value.nbytes for n in before.nodes.values() if n.value is not None and n.value.type.dtype == 1]
@@ -108,7 +108,7 @@ def test_a_weight_that_is_also_added_stays_float32(tmp_path: Path) -> None:
     assert np.abs(found - wanted).max() <= SUMS * np.abs(wanted).max()
 
 
-@pytest.mark.parametrize("scheme", [None, "int8", "minmax:8", "float16"])
+@pytest.mark.parametrize("scheme", [None, "int8-weights", "minmax:8", "float16"])
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_weights_that_are_not_finite_are_named(tmp_path: Path, scheme: str | None, bad: float) -> None:
     values = np.random.default_rng(0).normal(size=(40, 40)).astype(np.float32)

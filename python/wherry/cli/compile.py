@@ -12,6 +12,7 @@ from wherry.runtime.trial import PLANNED_THREADS
 
 if TYPE_CHECKING:
     from wherry.compiler import CompileReport
+    from wherry.quantize import ArithmeticReport
 
 
 def register(commands: Any) -> None:
@@ -20,7 +21,8 @@ def register(commands: Any) -> None:
     parser.add_argument("-o", "--output", help="the pack (default: the model's name with .wherry, here)")
     parser.add_argument(
         "--quantize", default="none", metavar="FORMAT",
-        help="none, float16, int8, or minmax:N with N from 2 to 16 bits (minmax:N:channel: a range per channel)",
+        help="none, float16, int8 (products in whole numbers where outputs stay close), int8-weights (float products), "
+        "or minmax:N with N from 2 to 16 bits (minmax:N:channel: a range per channel)",
     )
     plan = parser.add_mutually_exclusive_group()
     plan.add_argument("--memory-budget", metavar="SIZE", help="the most that running may add to a process: 64MB, 64MiB")
@@ -59,6 +61,14 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def show_arithmetic(report: ArithmeticReport) -> None:
+    print(f"  {counted(report.layers, 'layer')} multiply in whole numbers")
+    if report.float_layers:
+        print(f"  in float arithmetic, so that outputs stay within {report.limit:.0%}:")
+    for name, error in report.float_layers.items():
+        print(f"    {name}: {error:.2%} alone")
+
+
 def show(report: CompileReport) -> None:
     steps, partitions = counted(report.steps, "step"), counted(report.partitions, "partition")
     print(f"{report.pack}: {size(report.file_bytes)}, {steps} in {partitions}")
@@ -76,6 +86,8 @@ def show(report: CompileReport) -> None:
             print(f"    {tensor.name}: error {tensor.relative_rms:.2%} rms, {tensor.max_error:.3g} at most")
         if len(quantized.tensors) > len(worst):
             print(f"    and {len(quantized.tensors) - len(worst)} more with less (--json lists all)")
+        if quantized.arithmetic is not None:
+            show_arithmetic(quantized.arithmetic)
         for name, error in quantized.outputs.items():
             print(f"  output {name!r} differs by {error:.2%} of its largest value")
     print("  " + ", ".join(f"{name} {seconds:.1f} s" for name, seconds in report.seconds.items()))

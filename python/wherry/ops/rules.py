@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-
 # Attribute of a node whose 8-bit weights are multiplied in whole numbers (wherry.quantize.arithmetic).
 INTEGER = "_integer"
 

@@ -1,6 +1,17 @@
 """Weight formats, choosing which constants get one, and measuring what that costs in accuracy."""
 
 from wherry.quantize.apply import QuantizeReport, TensorError, quantize_weights
+from wherry.quantize.arithmetic import ArithmeticReport, fit_arithmetic, integer_layers, set_arithmetic
 from wherry.quantize.formats import WeightScheme, parse_scheme
 
-__all__ = ["QuantizeReport", "TensorError", "WeightScheme", "parse_scheme", "quantize_weights"]
+__all__ = [
+    "ArithmeticReport",
+    "QuantizeReport",
+    "TensorError",
+    "WeightScheme",
+    "fit_arithmetic",
+    "integer_layers",
+    "parse_scheme",
+    "quantize_weights",
+    "set_arithmetic",
+]

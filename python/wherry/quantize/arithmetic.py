@@ -1,14 +1,17 @@
 """Which layers with 8-bit weights multiply in whole numbers, with activations quantized as they run.
 
-A node says so with the attribute INTEGER; lowering then takes the kernel that does (its key ends in di8), if there is one.
+A node says so with the attribute INTEGER; lowering then takes the kernel that does: its key ends in di8.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
-from wherry.graph import Graph, Node, QuantizedValue
+from wherry.graph import Graph, Node, QuantizedValue, Value
 from wherry.ops.rules import INTEGER, WeightUse, composite_op, rule_for
+from wherry.quantize.formats import FLOAT16, quantize
 
 MAX_DEPTH = 65536  # rows of a weight for which no sum of products of codes leaves int32 (cpp/math/qgemm.h)
 
@@ -44,3 +47,92 @@ def _fits(graph: Graph, node: Node) -> bool:
         if math.prod(shape) // max(shape[0 if node.attrs.get("transpose_b") else -1], 1) > MAX_DEPTH:
             return False
     return True
+
+
+@dataclass
+class ArithmeticReport:
+    """Which layers multiply in whole numbers. Errors are the largest at the outputs, relative to the largest value.
+
+    layers: how many do. error: of all together, None if nobody measured. float_layers: those that stay in float
+    arithmetic, with float16 weights, and the error that each would make alone in whole numbers.
+    """
+
+    limit: float
+    layers: int = 0
+    error: float | None = None
+    float_layers: dict[str, float] = field(default_factory=dict)
+
+
+# Measuring layers one by one writes a pack for each: models with more float32 weights than this keep all layers.
+_MOST_BYTES = 400 << 20
+# Errors of layers are taken for independent: together they make the root of the sum of their squares. On other inputs
+# than those measured it may be more.
+_MARGIN = 0.8
+
+
+def fit_arithmetic(
+    graph: Graph, layers: list[Node], originals: Mapping[str, Value], measure: Callable[[Graph], float], limit: float
+) -> ArithmeticReport:
+    """Lets `layers` multiply in whole numbers, but for those without which the outputs are within `limit` of float32.
+
+    originals: name -> float32 value of each quantized constant. measure: the error at the outputs of a graph.
+    """
+    set_arithmetic(layers, True)
+    error = measure(graph)
+    report = ArithmeticReport(limit, len(layers), error)
+    if error <= limit or sum(value.type.nbytes for value in originals.values()) > _MOST_BYTES:
+        return report
+    errors = _each_alone(graph, layers, originals, measure)
+    sizes = {layer.name: sum(v.type.nbytes for v in _originals_of(layer, originals)) for layer in layers}
+    mean = sum(sizes.values()) / len(sizes)
+    # First those that take most of the error for the bytes and the time that they cost.
+    kept = sorted(layers, key=lambda layer: -(errors[layer.name] ** 2) / (sizes[layer.name] + mean / 4))
+    target = _MARGIN * limit
+    while kept and error > limit:
+        # The next one always; then as many as the errors say.
+        while True:
+            layer = kept.pop(0)
+            report.float_layers[layer.name] = errors[layer.name]
+            _leave_in_float(graph, layer, originals)
+            if math.hypot(*(errors[other.name] for other in kept)) <= target:
+                break
+        target *= _MARGIN
+        report.layers, report.error = len(kept), (error := measure(graph))
+    return report
+
+
+def _originals_of(layer: Node, originals: Mapping[str, Value]) -> list[Value]:
+    return [originals[ref.node] for ref in layer.inputs if ref.node in originals]
+
+
+def _each_alone(
+    graph: Graph, layers: list[Node], originals: Mapping[str, Value], measure: Callable[[Graph], float]
+) -> dict[str, float]:
+    """The error of each layer when all others are as they were before quantization."""
+    codes = {name: graph.nodes[name].value for name in originals}
+    errors: dict[str, float] = {}
+    try:
+        set_arithmetic(layers, False)
+        for name, value in originals.items():
+            graph.nodes[name].value = value
+        for layer in layers:
+            weights = [ref.node for ref in layer.inputs if ref.node in codes]
+            for name in weights:
+                graph.nodes[name].value = codes[name]
+            set_arithmetic([layer], True)
+            errors[layer.name] = measure(graph)
+            set_arithmetic([layer], False)
+            for name in weights:
+                graph.nodes[name].value = originals[name]
+    finally:
+        for name, held in codes.items():
+            graph.nodes[name].value = held
+        set_arithmetic(layers, True)
+    return errors
+
+
+def _leave_in_float(graph: Graph, layer: Node, originals: Mapping[str, Value]) -> None:
+    set_arithmetic([layer], False)
+    for ref in layer.inputs:
+        if ref.node in originals:
+            graph.nodes[ref.node].value = quantize(originals[ref.node].numpy(), FLOAT16, -1)

@@ -15,21 +15,29 @@ import numpy as np
 from wherry.errors import UsageError
 from wherry.graph import DType, QuantizedValue, TensorType
 
-SCHEMES = "none, float16, int8, minmax:N or minmax:N:channel with N from 2 to 16"
+SCHEMES = "none, float16, int8, int8-weights, minmax:N or minmax:N:channel with N from 2 to 16"
 
 
 @dataclass(frozen=True)
 class WeightScheme:
-    """format: "float16", "int8" or "minmax". bits: of a code. per_channel: one range for each output channel."""
+    """format: "float16", "int8" or "minmax". bits: of a code. per_channel: one range for each output channel.
+    integer: products are made in whole numbers, with activations quantized as they run, where outputs stay close.
+    """
 
     format: str
     bits: int
     per_channel: bool
+    integer: bool = False
 
     def __str__(self) -> str:
+        if self.format == "int8" and not self.integer:
+            return "int8-weights"
         if self.format != "minmax":
             return self.format
         return f"minmax:{self.bits}" + (":channel" if self.per_channel else "")
+
+
+FLOAT16 = WeightScheme("float16", 16, False)
 
 
 def parse_scheme(text: str | None) -> WeightScheme | None:
@@ -39,9 +47,9 @@ def parse_scheme(text: str | None) -> WeightScheme | None:
     if not isinstance(text, str):
         raise UsageError(f"{text!r} is not a weight format; there are {SCHEMES}")
     if text == "float16":
-        return WeightScheme("float16", 16, False)
-    if text == "int8":
-        return WeightScheme("int8", 8, True)
+        return FLOAT16
+    if text in ("int8", "int8-weights"):
+        return WeightScheme("int8", 8, True, integer=text == "int8")
     match = re.fullmatch(r"minmax:(\d+)(:channel|:tensor)?", text)
     if match is None or not 2 <= int(match.group(1)) <= 16:
         raise UsageError(f"{text!r} is not a weight format; there are {SCHEMES}")

@@ -85,12 +85,14 @@ def scan(
             return read_json(path)
     from wherry.compiler import optimised
     from wherry.plan.lower import lower
-    from wherry.quantize import parse_scheme, quantize_weights
+    from wherry.quantize import integer_layers, parse_scheme, quantize_weights, set_arithmetic
 
     scheme = parse_scheme(quantize)
     graph = optimised(model, signature=signature, input_shapes=input_shapes, outputs=outputs)
     if scheme is not None:
         quantize_weights(graph, scheme)
+        if scheme.integer:  # compiling may leave some layers in float arithmetic: the pack says which
+            set_arithmetic(integer_layers(graph), True)
     source = Path(model).name if isinstance(model, str | os.PathLike) else type(model).__name__
     return scan_program(lower(graph), source)
 

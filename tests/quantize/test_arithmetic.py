@@ -1,0 +1,96 @@
+"""Which layers multiply in whole numbers: those that can, unless the outputs say otherwise."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import wherry
+from wherry import compiler
+from wherry.passes import optimise
+from wherry.quantize import integer_layers, parse_scheme, quantize_weights
+from wherry.quantize.arithmetic import MAX_DEPTH
+
+
+def network(deep: int = 64) -> wherry.Graph:
+    """Three convolutions, one of them grouped, a depthwise one, and a dense layer."""
+    import tensorflow as tf
+
+    generator = np.random.default_rng(3)
+
+    def weight(*shape: int) -> tf.Tensor:
+        return tf.constant(generator.standard_normal(shape, np.float32) / np.float32(np.sqrt(np.prod(shape[:-1]))))
+
+    filters = [weight(3, 3, 8, 32), weight(1, 1, 32, deep), weight(3, 3, deep // 2, 32)]
+    depthwise, dense = weight(3, 3, deep, 1), weight(32, 40)
+
+    @tf.function(input_signature=[tf.TensorSpec((1, 12, 12, 8))])
+    def model(x: tf.Tensor) -> tf.Tensor:
+        x = tf.nn.relu(tf.nn.conv2d(x, filters[0], 1, "SAME"))
+        x = tf.nn.relu(tf.nn.conv2d(x, filters[1], 1, "SAME"))
+        x = tf.nn.depthwise_conv2d(x, depthwise, [1, 1, 1, 1], "SAME")
+        x = tf.nn.conv2d(x, filters[2], 1, "SAME")
+        return tf.identity(tf.matmul(tf.reduce_mean(x, [1, 2]), dense), name="y")
+
+    return wherry.load(model.get_concrete_function())
+
+
+def test_what_can_be_made_in_whole_numbers() -> None:
+    graph = network()
+    optimise(graph)
+    quantize_weights(graph, parse_scheme("int8"))
+    shapes = [graph.const_value(layer.inputs[1]).type.shape for layer in integer_layers(graph)]
+    assert shapes == [(3, 3, 8, 32), (1, 1, 32, 64), (32, 40)]
+
+
+def test_kernels_of_whole_numbers(tmp_path: Path) -> None:
+    path = tmp_path / "m.wherry"
+    report = wherry.compile(network(), path, quantize="int8")
+    assert {"Conv2D_f32_di8", "MatMul_f32_di8", "Conv2D_f32_wi8"} <= set(report.kernels)
+    assert "DepthwiseConv2dNative_f32_wf32" in report.kernels  # stays in float32
+    assert report.quantize is not None and report.quantize.arithmetic is not None
+    arithmetic = report.quantize.arithmetic
+    assert (arithmetic.layers, arithmetic.float_layers) == (3, {})
+    assert arithmetic.error is not None and 0 < arithmetic.error <= compiler.OUTPUT_LIMIT
+    assert max(report.quantize.outputs.values()) == pytest.approx(arithmetic.error)
+
+
+def test_layers_go_back_to_floats_until_outputs_are_close(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    free = wherry.compile(network(), tmp_path / "free.wherry", quantize="int8").quantize
+    assert free is not None and free.arithmetic is not None and free.arithmetic.error is not None
+    limit = 0.9 * free.arithmetic.error
+    monkeypatch.setattr(compiler, "OUTPUT_LIMIT", limit)
+    report = wherry.compile(network(), tmp_path / "m.wherry", quantize="int8")
+    assert report.quantize is not None and report.quantize.arithmetic is not None
+    arithmetic = report.quantize.arithmetic
+    assert 1 <= len(arithmetic.float_layers) < 3 and arithmetic.layers == 3 - len(arithmetic.float_layers)
+    assert all(error > 0 for error in arithmetic.float_layers.values())
+    assert arithmetic.error is not None and arithmetic.error <= limit
+    assert any(key.endswith("_wf16") for key in report.kernels) and any(key.endswith("_di8") for key in report.kernels)
+    assert report.quantize.weight_bytes_after > free.weight_bytes_after
+
+
+def test_float_arithmetic_and_unmeasured(tmp_path: Path) -> None:
+    weights = wherry.compile(network(), tmp_path / "w.wherry", quantize="int8-weights")
+    assert not any(key.endswith("_di8") for key in weights.kernels)
+    assert weights.quantize is not None and weights.quantize.arithmetic is None
+    unmeasured = wherry.compile(network(), tmp_path / "u.wherry", quantize="int8", measure_outputs=False)
+    assert any(key.endswith("_di8") for key in unmeasured.kernels)
+    assert unmeasured.quantize is not None and unmeasured.quantize.arithmetic is not None
+    assert unmeasured.quantize.arithmetic.error is None
+
+
+def test_sums_that_leave_int32_stay_in_floats() -> None:
+    import tensorflow as tf
+
+    matrix = tf.constant(np.ones((MAX_DEPTH + 1, 2), np.float32))
+
+    @tf.function(input_signature=[tf.TensorSpec((1, MAX_DEPTH + 1))])
+    def model(x: tf.Tensor) -> tf.Tensor:
+        return tf.matmul(x, matrix)
+
+    graph = wherry.load(model.get_concrete_function())
+    optimise(graph)
+    quantize_weights(graph, parse_scheme("int8"))
+    assert integer_layers(graph) == []
