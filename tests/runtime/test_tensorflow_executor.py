@@ -12,7 +12,7 @@ from wherry.errors import UsageError
 from wherry.runtime.tensorflow_runner import run_graph
 
 
-@pytest.mark.parametrize("quantize", [None, "int8"])
+@pytest.mark.parametrize("quantize", [None, "int8-weights"])
 def test_partitions_do_not_change_the_answer(tmp_path: Path, quantize: str | None) -> None:
     answers = []
     for partitions in (1, 3, 11):
