@@ -3,6 +3,7 @@
 EXACT: integers, booleans, data movement, and arithmetic of one rounding. ROUNDING: elementwise functions that
 two libraries approximate differently; APPROXIMATE where TensorFlow itself is up to 7 ulp from the exact value (each
 such kernel is also held to ROUNDING against float64). SUMS: many terms added in an order of the kernel's choice.
+WINOGRAD: sums of terms that are each a tile's pixels times a filter's taps.
 """
 
 from __future__ import annotations
@@ -55,3 +56,18 @@ def assert_sums(
     assert bool((error <= limit).all()), (
         f"at {worst}: {actual[worst]} against {expected[worst]}, allowed difference {limit[worst]}"
     )
+
+
+def assert_winograd(
+    actual: np.ndarray, expected: np.ndarray, image: np.ndarray, filter_: np.ndarray, rest: np.ndarray | float = 0.0
+) -> None:
+    """As assert_sums, where each element's terms are those of cpp/math/winograd.h: for each channel the largest pixel
+    within reach of the element's tile times the largest tap. `rest`: magnitude of bias and residual. The output is as
+    large as the image, or up to a tile smaller or larger."""
+    reach = 6
+    height, width = expected.shape[1:3]
+    padded = np.pad(np.abs(image), ((0, 0), (reach, 2 * reach), (reach, 2 * reach), (0, 0)))
+    rows = np.lib.stride_tricks.sliding_window_view(padded, 2 * reach + 1, axis=1).max(-1)
+    windows = np.lib.stride_tricks.sliding_window_view(rows, 2 * reach + 1, axis=2).max(-1)
+    magnitude = windows[:, :height, :width].astype(np.float64) @ np.abs(filter_).max((0, 1))
+    assert_sums(actual, expected, magnitude + rest)

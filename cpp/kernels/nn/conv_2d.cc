@@ -6,6 +6,7 @@
 #include "kernels/nn/conv_2d.h"
 #include "kernels/panels.h"
 #include "kernels/select.h"
+#include "math/winograd.h"
 
 namespace wherry::kernels {
 namespace {
@@ -14,8 +15,14 @@ struct ConvParams {
   Window window;
   int64_t groups = 1;
   math::GemmPlan plan;  // of the whole, when there is one group
+  math::WinogradPlan winograd;  // takes its place unless its tile is 0
   Fused fused;
 };
+
+math::WinogradConv WinogradOf(const KernelContext& context, const Window& window) {
+  const Tensor& image = context.input(0);
+  return {PatchesOf(image, window, 0, image.dim(3)), image.dim(0), context.output(0).dim(3)};
+}
 
 Status PrepareConv(PrepareContext& context, WeightFormat format, bool adds_residual = false) {
   ConvParams& params = context.params<ConvParams>();
@@ -30,7 +37,32 @@ Status PrepareConv(PrepareContext& context, WeightFormat format, bool adds_resid
   params.plan = math::PlanGemm(shape.rows, shape.k, 0, shape.outputs, format != WeightFormat::kPlain, context.isa(),
                                context.num_threads(), adds_residual);
   context.RequestScratch(GemmScratchBytes(params.plan, context.num_threads()));
+  const math::WinogradConv conv = WinogradOf(context, params.window);
+  if (params.groups == 1) {
+    params.winograd =
+        math::PlanWinograd(conv, format != WeightFormat::kPlain, context.isa(), context.num_threads());
+  }
+  if (params.winograd.tile != 0) {
+    context.RequestScratch(math::WinogradImageScratch(params.winograd, conv) +
+                           math::WinogradTaskScratch(params.winograd) * static_cast<size_t>(context.num_threads()));
+  }
   return Status::Ok();
+}
+
+void RunWinograd(const RunContext& context, const math::WinogradPlan& plan, const math::WinogradConv& conv,
+                 const math::PanelMatrix& filter, const math::Epilogue& epilogue, float* out) {
+  std::byte* const image = context.scratch();
+  std::byte* const tasks = image + math::WinogradImageScratch(plan, conv);
+  const size_t task_bytes = math::WinogradTaskScratch(plan);
+  for (int64_t block = 0; block < math::WinogradBlocks(plan, conv); ++block) {
+    context.threads().ForEach(plan.image_tasks(), [&](int64_t task, int) {
+      math::RunWinogradImage(plan, conv, block, task, image);
+    });
+    context.threads().ForEach(plan.product_tasks(), [&](int64_t task, int worker) {
+      math::RunWinogradProducts(plan, conv, filter, epilogue, out, block, task, image,
+                                tasks + task_bytes * static_cast<size_t>(worker));
+    });
+  }
 }
 
 Status RunConv(RunContext& context, math::DequantizePanel dequantize) {
@@ -41,6 +73,10 @@ Status RunConv(RunContext& context, math::DequantizePanel dequantize) {
   const math::PanelMatrix filter = PanelsOf(context.input(1), params.plan.k, outputs, dequantize);
   const math::Epilogue epilogue = EpilogueOf(context, params.fused, 2);
   float* out = context.output(0).as<float>();
+  if (params.winograd.tile != 0) {
+    RunWinograd(context, params.winograd, WinogradOf(context, params.window), filter, epilogue, out);
+    return Status::Ok();
+  }
   const math::CopyRows copy = math::PatchCopier(context.isa());
   if (params.groups == 1) {
     const math::Patches patches = PatchesOf(image, params.window, 0, depth);
