@@ -27,9 +27,8 @@ inline constexpr int64_t kFewRowsK = 64;
 inline constexpr int64_t kAheadTiles = 16;
 
 // Where a residual is C itself, sums may not wait in C for the next block of k: they wait beside it, 64 KiB at a time.
-inline constexpr int64_t kSumTiles = 64 / kTileRows;
-inline constexpr int64_t kSumStride = kBlockPanels * kPanelColumns;
-inline constexpr size_t kSumScratch = sizeof(float) * static_cast<size_t>(kSumTiles * kTileRows * kSumStride);
+inline constexpr int64_t kSumFloats = 16 * 1024;
+inline constexpr size_t kSumScratch = sizeof(float) * static_cast<size_t>(kSumFloats);
 
 inline constexpr size_t kRowScratch = sizeof(float) * static_cast<size_t>(kTileRows * kTileStride);
 
@@ -37,9 +36,37 @@ int TileRows() { return kTileRows; }
 
 inline constexpr size_t kBlockScratch = sizeof(float) * static_cast<size_t>(kBlockPanels * kBlockK * kPanelColumns);
 
-size_t ScratchBytes(bool dequantizes, bool adds_residual) {
+// Where B is more than a block and a task has few rows of A, it copies them all first, and then reads B once, in the order
+// in which it lies, two panels at a time: it may come from memory, and prefetchers like that.
+inline constexpr int64_t kHeldBytes = 320 * 1024;
+inline constexpr int64_t kHeldRows = 64;  // with more, B is not what takes time
+inline constexpr int64_t kHeldPanels = 2;
+
+inline constexpr int64_t HeldRowBytes(int64_t k) {
+  return (k + kBlockK - 1) / kBlockK * kTileStride * static_cast<int64_t>(sizeof(float));
+}
+
+// Room for the rows that a task holds; 0 if none does. Never less for more rows, columns or depth.
+int64_t HeldBytes(const GemmPlan& plan) {
+  if (plan.dequantizes || plan.m <= kFewRows || plan.column_end <= plan.column_begin) return 0;
+  if (plan.k <= kBlockPanels * kPanelColumns * kBlockK / (plan.column_end - plan.column_begin)) return 0;
+  const int64_t row_bytes = HeldRowBytes(plan.k);
+  return std::min(kHeldBytes, std::min(plan.m, kHeldRows) * row_bytes);
+}
+
+bool Holds(const GemmPlan& plan, int64_t rows) {
+  return rows > kFewRows && rows <= kHeldRows && rows * HeldRowBytes(plan.k) <= HeldBytes(plan);
+}
+
+// Whether each task would hold all rows of A: the fewer tasks, the fewer copies. Not where cores may differ in speed.
+bool HoldsAll(const GemmPlan& plan) { return HWY_ARCH_X86 && Holds(plan, plan.m); }
+
+size_t ScratchBytes(const GemmPlan& plan, bool adds_residual) {
   static_assert(kFewRowsPanels * kFewRowsK <= kBlockPanels * kBlockK && kFewRowsPanels <= kBlockPanels);
-  return kRowScratch + (dequantizes ? kBlockScratch : 0) + (adds_residual ? kSumScratch : 0);
+  static_assert(kHeldBytes % 64 == 0 && kTileStride * sizeof(float) % 64 == 0);
+  static_assert(kSumFloats >= kTileRows * kBlockPanels * kPanelColumns);
+  return kRowScratch + (plan.dequantizes ? kBlockScratch : 0) + (adds_residual ? kSumScratch : 0) +
+         static_cast<size_t>(HeldBytes(plan));
 }
 
 struct Range {
@@ -196,14 +223,29 @@ void GemmTask(const GemmPlan& plan, const RowSource& a, const PanelMatrix& b, co
   const int64_t unit = panel_count >= 4 * plan.column_parts ? 2 : 1;
   const Range part = Part(panel_count, unit, task % plan.column_parts, plan.column_parts);
   const bool few = rows.size() <= kFewRows;
-  const int64_t block_panels = few ? kFewRowsPanels : kBlockPanels;
+  const bool holds = Holds(plan, rows.size());
+  const int64_t block_panels = few ? kFewRowsPanels : holds ? kHeldPanels : kBlockPanels;
   // One row needs no copy that puts rows close together, and no block that other rows will read again.
   const bool in_place = kTileStaysInside && rows.size() == 1 && a.copy == nullptr;
   const int64_t block_k = few && plan.dequantizes ? kFewRowsK : in_place ? plan.k : kBlockK;
   const int64_t tiles = (rows.size() + kTileRows - 1) / kTileRows;
+  const auto tile_row = [&](int64_t t) { return rows.begin + rows.size() * t / tiles; };
+  std::byte* const behind_block = scratch + kRowScratch + (plan.dequantizes ? kBlockScratch : 0);
+  float* const held = reinterpret_cast<float*>(behind_block);
+  if (holds) {
+    for (int64_t k0 = 0; k0 < plan.k; k0 += kBlockK) {
+      float* const to = held + k0 / kBlockK * rows.size() * kTileStride;
+      for (int64_t t = 0; t < tiles; ++t) {
+        const int64_t row = tile_row(t);
+        CopyTile(a, row, tile_row(t + 1) - row, k0, std::min(plan.k, k0 + kBlockK),
+                 to + (row - rows.begin) * kTileStride);
+      }
+    }
+  }
   const bool apart = epilogue.residual != nullptr && epilogue.residual == c && plan.k > block_k;
-  float* const apart_sums = reinterpret_cast<float*>(scratch + kRowScratch + (plan.dequantizes ? kBlockScratch : 0));
-  const int64_t tiles_at_once = apart ? kSumTiles : tiles;
+  float* const apart_sums = reinterpret_cast<float*>(behind_block + HeldBytes(plan));
+  const int64_t sum_stride = block_panels * kPanelColumns;
+  const int64_t tiles_at_once = apart ? kSumFloats / (kTileRows * sum_stride) : tiles;
 
   const int64_t blocks = (part.size() + block_panels - 1) / block_panels;
   for (int64_t i = 0; i < blocks; ++i) {
@@ -228,15 +270,17 @@ void GemmTask(const GemmPlan& plan, const RowSource& a, const PanelMatrix& b, co
           }
         }
         for (int64_t t = t0; t < t1; ++t) {
-          const int64_t row = rows.begin + rows.size() * t / tiles;
-          const int64_t row_end = rows.begin + rows.size() * (t + 1) / tiles;
+          const int64_t row = tile_row(t);
+          const int64_t row_end = tile_row(t + 1);
           const float* a_rows = a_tile;
           if (in_place) {
             a_rows = a.data + row * a.stride + block.k.begin;
+          } else if (holds) {
+            a_rows = held + (k0 / kBlockK * rows.size() + row - rows.begin) * kTileStride;
           } else {
             CopyTile(a, row, row_end - row, block.k.begin, block.k.end, a_tile);
           }
-          const Sums sums = apart ? Sums{apart_sums + (t - t0) * kTileRows * kSumStride, kSumStride}
+          const Sums sums = apart ? Sums{apart_sums + (t - t0) * kTileRows * sum_stride, sum_stride}
                                   : Sums{c + row * ldc + block.panels.begin * kPanelColumns, ldc};
           ahead.tile = t;
           RunTileRow(plan, epilogue, block, ahead, a_rows, row, row_end - row, sums, c, ldc);
@@ -286,7 +330,7 @@ GemmPlan PlanGemm(int64_t m, int64_t k, int64_t column_begin, int64_t column_end
   plan.column_end = column_end;
   plan.isa = isa;
   plan.dequantizes = dequantizes;
-  plan.scratch_bytes = WHERRY_SELECT(isa, ScratchBytes)(dequantizes, adds_residual);
+  plan.scratch_bytes = WHERRY_SELECT(isa, ScratchBytes)(plan, adds_residual);
   if (m <= 0 || column_end <= column_begin) return plan;
   plan.row_parts = 1;
   plan.column_parts = 1;
@@ -294,7 +338,8 @@ GemmPlan PlanGemm(int64_t m, int64_t k, int64_t column_begin, int64_t column_end
   if (threads < 2 || !PaysToSplit(m, k, n)) return plan;
   const double work = static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k);
   const int64_t tile_rows = WHERRY_SELECT(isa, TileRows)();
-  const int64_t tasks = threads * (work >= kFineWork * threads ? kTasksPerThread : 1);
+  const bool fine = work >= kFineWork * threads && !WHERRY_SELECT(isa, HoldsAll)(plan);
+  const int64_t tasks = threads * (fine ? kTasksPerThread : 1);
   double best = Cost(plan, tile_rows, 1, 1);
   for (int64_t row_parts = 1; row_parts <= tasks; ++row_parts) {
     const int64_t column_parts = tasks / row_parts;

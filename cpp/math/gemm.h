@@ -56,7 +56,8 @@ struct GemmPlan {
   // A task goes through B from its last column to its first. Who multiplies by the same B again and again turns round
   // each time: what the cache still holds of the time before is then used before it is pushed out.
   bool falling = false;
-  size_t scratch_bytes = 0;  // for each task that runs at the same time, aligned to 64
+  // For each task that runs at the same time, aligned to 64. Never less for more rows, columns or depth.
+  size_t scratch_bytes = 0;
 
   int64_t tasks() const { return row_parts * column_parts; }
 };

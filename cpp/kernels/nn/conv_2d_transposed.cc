@@ -103,8 +103,9 @@ Status PrepareTransposed(PrepareContext& context, WeightFormat format) {
   }
   const uint64_t products_bytes = static_cast<uint64_t>(RoundUp64(MostRows(h, params.band) * row_bytes));
   params.products_bytes = static_cast<size_t>(products_bytes);
-  const math::GemmPlan plan = math::PlanGemm(1, params.depth, 0, params.columns, format != WeightFormat::kPlain,
-                                             context.isa(), context.num_threads());
+  const math::GemmPlan plan =
+      math::PlanGemm(MostRows(h, params.band) * params.window.w.out, params.depth, 0, params.columns,
+                     format != WeightFormat::kPlain, context.isa(), context.num_threads());
   context.RequestScratch(products_bytes + GemmScratchBytes(plan, context.num_threads()));
   return Status::Ok();
 }

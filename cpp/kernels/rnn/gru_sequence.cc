@@ -77,8 +77,9 @@ Status PrepareGruSequence(PrepareContext& context, WeightFormat format) {
   p.chunk = p.batch == 0 || p.batch > kGruRows ? 1 : kGruRows / p.batch;
   if (p.chunk > p.steps) p.chunk = p.steps;
   context.params<GruParams>() = p;
+  const int64_t depth = p.inputs > p.units ? p.inputs : p.units;
   const math::GemmPlan plan =
-      PlanColumns(context, p.chunk * p.batch, p.inputs, 0, 3 * p.units, format != WeightFormat::kPlain);
+      PlanColumns(context, p.chunk * p.batch, depth, 0, 3 * p.units, format != WeightFormat::kPlain);
   context.RequestScratch(GruScratch(p).gemm + GemmScratchBytes(plan, context.num_threads()));
   return Status::Ok();
 }

@@ -124,7 +124,7 @@ inline Status PrepareLstm(PrepareContext& context, const LstmOp& op, WeightForma
   p.input_plan =
       math::PlanGemm(p.chunk * p.batch, p.inputs, 0, 4 * p.units, dequantizes, context.isa(), threads);
   p.split = SplitRecurrent(p.batch, p.units, 4, threads);
-  p.part_scratch = RecurrentScratchBytes(dequantizes, context.isa());
+  p.part_scratch = RecurrentScratchBytes(p.split, dequantizes, context.isa());
   context.params<LstmParams>() = p;
   context.RequestScratch(LstmScratch(p, threads).bytes);
   context.AllowUnusedOutputs();

@@ -87,8 +87,8 @@ class PartProduct {
 };
 
 // Scratch memory for the products of one part.
-inline size_t RecurrentScratchBytes(bool dequantizes, Isa isa) {
-  return math::PlanGemm(1, 1, 0, 1, dequantizes, isa, 1).scratch_bytes;
+inline size_t RecurrentScratchBytes(const RecurrentSplit& split, bool dequantizes, Isa isa) {
+  return math::PlanGemm(split.batch, split.units, 0, split.units, dequantizes, isa, 1).scratch_bytes;
 }
 
 }  // namespace wherry::kernels
