@@ -226,7 +226,7 @@ void GemmTask(const GemmPlan& plan, const RowSource& a, const PanelMatrix& b, co
   const bool holds = Holds(plan, rows.size());
   const int64_t block_panels = few ? kFewRowsPanels : holds ? kHeldPanels : kBlockPanels;
   // One row needs no copy that puts rows close together, and no block that other rows will read again.
-  const bool in_place = kTileStaysInside && rows.size() == 1 && a.copy == nullptr;
+  const bool in_place = rows.size() == 1 && a.copy == nullptr;
   const int64_t block_k = few && plan.dequantizes ? kFewRowsK : in_place ? plan.k : kBlockK;
   const int64_t tiles = (rows.size() + kTileRows - 1) / kTileRows;
   const auto tile_row = [&](int64_t t) { return rows.begin + rows.size() * t / tiles; };

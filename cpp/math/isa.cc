@@ -12,6 +12,8 @@ const char* IsaName(Isa isa) {
     case Isa::kAvx512: return "AVX-512";
     case Isa::kAvx512Vnni: return "AVX-512 VNNI";
     case Isa::kAmx: return "AMX";
+    case Isa::kDotProduct: return "dot product";
+    case Isa::kI8mm: return "I8MM";
   }
   return "unknown";
 }
@@ -40,6 +42,14 @@ bool HasIsa(Isa isa) {
 #if defined(WHERRY_ISA_AMX)
     case Isa::kAmx:
       return cpu.amx_int8;
+#endif
+#if defined(WHERRY_ISA_DOTPROD)
+    case Isa::kDotProduct:
+      return cpu.dot_product;
+#endif
+#if defined(WHERRY_ISA_I8MM)
+    case Isa::kI8mm:
+      return cpu.i8mm;
 #endif
     default:
       return false;

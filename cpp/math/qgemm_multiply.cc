@@ -123,6 +123,12 @@ CodeMultiplier CodeMultiplierFor(Isa isa) {
 #if defined(WHERRY_ISA_AVXVNNI)
   if (isa == Isa::kAvxVnni) return {1, nullptr, nullptr, &MultiplyCodesAvxVnni};
 #endif
+#if defined(WHERRY_ISA_I8MM)
+  if (isa >= Isa::kI8mm) return {1, nullptr, nullptr, &MultiplyCodesI8mm};
+#endif
+#if defined(WHERRY_ISA_DOTPROD)
+  if (isa >= Isa::kDotProduct) return {1, nullptr, nullptr, &MultiplyCodesDot};
+#endif
   return {1, nullptr, nullptr, WHERRY_SELECT(isa, MultiplyCodes)};
 }
 

@@ -12,7 +12,8 @@
 namespace wherry::math {
 
 inline constexpr int64_t kQuad = 4;           // neighbouring k in a word
-inline constexpr int64_t kQuadBytes = 64;     // 16 columns of one group of four k
+inline constexpr int64_t kCodeColumns = 16;   // of a panel
+inline constexpr int64_t kQuadBytes = kQuad * kCodeColumns;
 inline constexpr int64_t kCodeRowBytes = 64;  // rows of A are padded with zeros to a multiple of this
 inline constexpr int64_t kCodeBlockRows = 128;
 inline constexpr int64_t kCodeBlockPanels = 2;
@@ -48,6 +49,8 @@ void MultiplyCodesAvx512Vnni(const CodeBlock& block);
 void MultiplyCodesAmx(const CodeBlock& block);
 void BeginAmx();
 void EndAmx();
+void MultiplyCodesDot(const CodeBlock& block);
+void MultiplyCodesI8mm(const CodeBlock& block);
 
 }  // namespace wherry::math
 

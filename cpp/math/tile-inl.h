@@ -56,11 +56,8 @@ struct TileStore {
 // With fewer rows a tile waits for B itself.
 inline constexpr int kAheadRows = 4;
 
-// No row of A is read past its end.
-inline constexpr bool kTileStaysInside = !HWY_ARCH_ARM_A64;
-
-// C[kRows, 16 * kPanels] (+)= A[kRows, depth] x B. a: stride kTileStride, so the depth of several rows is at most kBlockK;
-// unless kTileStaysInside, rows may be read up to 4 floats past it. b: panel p starts at b + p * panel_stride.
+// C[kRows, 16 * kPanels] (+)= A[kRows, depth] x B. a: stride kTileStride, so the depth of several rows is at most kBlockK.
+// b: panel p starts at b + p * panel_stride.
 template <int kRows, int kPanels>
 void Tile(const float* HWY_RESTRICT a, const float* HWY_RESTRICT b, int64_t panel_stride, int64_t depth,
           float* c, int64_t ldc, const TileStore& store) {

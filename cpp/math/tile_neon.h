@@ -35,8 +35,7 @@ class NeonTile {
   static constexpr int kVectors = 4;  // of a row of the tile: 16 columns
   using Sums = Vector[kRows][kVectors];
 
-  // sums += A x B over `steps` >= 1 steps. b: for each lane of a step 64 bytes, one word a column. A is read up to one
-  // step past its end; what is there does not matter.
+  // sums += A x B over `steps` >= 1 steps. b: for each lane of a step 64 bytes, one word a column.
   [[gnu::always_inline]] static void Run(const void* a, const void* b, int64_t steps, Sums& sums) {
     asm volatile("" ::: "memory");  // what was stored to A and B is there
     NeonTile tile(static_cast<const char*>(a), static_cast<const char*>(b));
@@ -88,8 +87,9 @@ class NeonTile {
 
   template <int... kUnit>
   [[gnu::always_inline]] void Step(bool more, Sums& sums, std::integer_sequence<int, kUnit...>) {
-    a_ += kStepBytes;
-    next_b_ = more ? b_ + kUnits * 16 : b_;  // the last step loads its own B again: what is behind it may not exist
+    // The last step loads its own A and B again: what is behind them may not exist.
+    a_ += more ? kStepBytes : 0;
+    next_b_ = more ? b_ + kUnits * 16 : b_;
     (Unit<kUnit>(sums, std::make_integer_sequence<int, kRows>()), ...);
     b_ = next_b_;
   }

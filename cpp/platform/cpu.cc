@@ -8,6 +8,12 @@
 #if defined(__x86_64__) && defined(__linux__)
 #include <sys/syscall.h>
 #include <unistd.h>
+#elif defined(__aarch64__) && defined(__linux__)
+#include <sys/auxv.h>
+#elif defined(__aarch64__) && defined(__APPLE__)
+#include <sys/sysctl.h>
+
+#include <cstddef>
 #endif
 
 namespace wherry::platform {
@@ -47,14 +53,40 @@ CpuFeatures Detect() {
   return found;
 }
 
+#elif defined(__aarch64__) && defined(__linux__)
+
+// Bits of the kernel's interface, Documentation/arch/arm64/elf_hwcaps.rst: older headers do not have the names.
+CpuFeatures Detect() {
+  constexpr unsigned long kDotProduct = 1UL << 20, kI8mm = 1UL << 13;
+  CpuFeatures found;
+  found.dot_product = (getauxval(AT_HWCAP) & kDotProduct) != 0;
+  found.i8mm = found.dot_product && (getauxval(AT_HWCAP2) & kI8mm) != 0;
+  return found;
+}
+
+#elif defined(__aarch64__) && defined(__APPLE__)
+
+bool SystemSays(const char* name) {
+  int value = 0;
+  size_t bytes = sizeof(value);
+  return sysctlbyname(name, &value, &bytes, nullptr, 0) == 0 && value != 0;
+}
+
+CpuFeatures Detect() {
+  CpuFeatures found;
+  found.dot_product = SystemSays("hw.optional.arm.FEAT_DotProd");
+  found.i8mm = found.dot_product && SystemSays("hw.optional.arm.FEAT_I8MM");
+  return found;
+}
+
+#else
+
+CpuFeatures Detect() { return {}; }
+
 #endif
 
 }  // namespace
 
-#if defined(__x86_64__) || defined(__i386__)
 CpuFeatures DetectCpu() { return Detect(); }
-#else
-CpuFeatures DetectCpu() { return {}; }
-#endif
 
 }  // namespace wherry::platform

@@ -10,6 +10,8 @@ struct CpuFeatures {
   bool avx_vnni = false;     // VPDPBUSD on 256 bits
   bool avx512_vnni = false;  // on 512
   bool amx_int8 = false;     // tiles; asking for them is a request to the system, once for the process
+  bool dot_product = false;  // SDOT and UDOT of 64-bit ARM
+  bool i8mm = false;         // SMMLA, USMMLA and USDOT on top of that
 };
 
 CpuFeatures DetectCpu();

@@ -4,6 +4,7 @@ machine's own answers, byte for byte on 64 bits."""
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -15,7 +16,8 @@ import pytest
 import wherry
 import zoo
 from wherry.build import load_target
-from wherry.build.tools import package_folder
+from wherry.build.tools import package_folder, zig_program
+from wherry.resources import source_dir
 
 pytestmark = [
     pytest.mark.slow,
@@ -28,19 +30,26 @@ WEIGHTS = ("none", "int8")
 
 @dataclass(frozen=True)
 class Machine:
-    """elf: class and machine of its programs. cpus: as the emulator names them, the plainest first. limit: the largest
-    difference relative to the largest output."""
+    """elf: class and machine of its programs. cpus: as the emulator names them, with the instruction sets that they
+    have. limit: the largest difference relative to the largest output."""
 
     target: str
     elf: tuple[int, int]
-    cpus: tuple[str, ...]
+    cpus: dict[str, tuple[str, ...]]
     limit: float
 
 
 MACHINES = (
-    Machine("linux-arm64", (2, 183), ("cortex-a53", "max"), 0.0),
+    Machine(
+        "linux-arm64", (2, 183),
+        {
+            "cortex-a53": ("portable",), "cortex-a76": ("portable", "dot product"),
+            "max": ("portable", "dot product", "I8MM"),
+        },
+        0.0,
+    ),
     # NEON of 32 bits has no division: quotients are made of reciprocals.
-    Machine("linux-arm", (1, 40), ("cortex-a7", "max"), 1e-6),
+    Machine("linux-arm", (1, 40), {"cortex-a7": ("portable",), "max": ("portable",)}, 1e-6),
 )
 
 
@@ -89,8 +98,27 @@ def test_arm_library_runs_and_agrees(machine: Machine, packs: dict[str, Path], t
                 assert array.tobytes() == expected.tobytes(), (name, cpu)
             difference = np.abs(array - expected).max()
             assert difference <= machine.limit * np.abs(expected).max(), (name, cpu, difference)
+    _check_products(machine, Path(report.output) / "lib" / "libwherry.a", tmp_path / "products_test")
     if machine.target == "linux-arm":
         _check_large_pack([*emulator, str(runner)], tmp_path)
+
+
+def _check_products(machine: Machine, library: Path, program: Path) -> None:
+    """Every instruction set of every CPU gives the products that plain loops give."""
+    target = load_target(machine.target)
+    assert target.toolchain is not None
+    settings = dict(re.findall(r"set\(WHERRY_ZIG_(\w+) (\S+)\)", target.toolchain.read_text()))
+    source = source_dir()
+    command = [
+        str(zig_program()), "c++", "-target", settings["TARGET"], f"-mcpu={settings.get('CPU', 'baseline')}",
+        "-static", "-std=c++20", "-O2", "-g0", "-ffp-contract=off", "-fno-exceptions", "-fno-rtti", "-Wall", "-Werror",
+        f"-I{source / 'cpp'}", str(source / "tests" / "cpp" / "products_test.cc"), str(library), "-o", str(program),
+    ]
+    subprocess.run(command, check=True)
+    for cpu, isas in machine.cpus.items():
+        ran = subprocess.run([*target.emulator, "-cpu", cpu, str(program)], capture_output=True, text=True, check=False)
+        assert ran.returncode == 0, ran.stdout + ran.stderr
+        assert tuple(line.split(":")[0] for line in ran.stdout.splitlines()) == isas
 
 
 def _check_large_pack(command: list[str], folder: Path) -> None:

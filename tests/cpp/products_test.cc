@@ -1,0 +1,166 @@
+// Products of float32 and of 8-bit codes on every instruction set that this CPU has, against the loops that define them.
+// Operands end where a page ends that must not be touched. tests/build/test_cross.py runs it under emulators.
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cmath>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <initializer_list>
+
+#include "math/gemm.h"
+#include "math/isa.h"
+#include "math/qgemm_multiply.h"
+
+namespace {
+
+using wherry::Isa;
+namespace math = wherry::math;
+
+uint32_t g_random = 1;
+uint32_t Random() { return g_random = g_random * 1664525U + 1013904223U; }
+
+// Memory whose last byte is the last of a page, with a page behind it that cannot be read.
+class Guarded {
+ public:
+  explicit Guarded(size_t bytes) {
+    const size_t page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+    size_ = (bytes + page - 1) / page * page + page;
+    base_ = mmap(nullptr, size_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (base_ == MAP_FAILED || mprotect(static_cast<char*>(base_) + size_ - page, page, PROT_NONE) != 0) abort();
+    data_ = static_cast<char*>(base_) + size_ - page - bytes;
+  }
+  ~Guarded() { munmap(base_, size_); }
+  Guarded(const Guarded&) = delete;
+  Guarded& operator=(const Guarded&) = delete;
+  template <typename T>
+  T* as() const {
+    return static_cast<T*>(static_cast<void*>(data_));
+  }
+
+ private:
+  void* base_;
+  char* data_;
+  size_t size_;
+};
+
+[[noreturn]] void Fail(const char* what, Isa isa, int64_t m, int64_t k, int64_t n) {
+  std::printf("%s on %s: %lld x %lld x %lld is wrong\n", what, wherry::IsaName(isa), static_cast<long long>(m),
+              static_cast<long long>(k), static_cast<long long>(n));
+  std::exit(1);
+}
+
+void CheckCodes(Isa isa, int64_t rows, int64_t groups, int64_t panels) {
+  const math::CodeMultiplier multiplier = math::CodeMultiplierFor(isa);
+  const int64_t depth = groups * math::kQuad;
+  const int64_t stride = (depth + math::kCodeRowBytes - 1) / math::kCodeRowBytes * math::kCodeRowBytes;
+  const int64_t held = (rows + multiplier.row_unit - 1) / multiplier.row_unit * multiplier.row_unit;
+  const int64_t columns = panels * math::kCodeColumns;
+  const Guarded a(static_cast<size_t>(held * stride));
+  const Guarded b(static_cast<size_t>(depth * columns));
+  alignas(64) static int32_t sums[math::kCodeBlockRows * math::kCodeFewRowsPanels * math::kCodeColumns];
+  for (int64_t r = 0; r < held; ++r) {
+    for (int64_t k = 0; k < stride; ++k) {
+      const uint32_t code = Random() >> 24U;
+      a.as<uint8_t>()[r * stride + k] = static_cast<uint8_t>(k >= depth ? 0 : code < 8 ? 255 : code);
+    }
+  }
+  for (int64_t i = 0; i < depth * columns; ++i) b.as<int8_t>()[i] = static_cast<int8_t>(Random() >> 24U);
+  math::CodeBlock block;
+  block.a = a.as<uint8_t>();
+  block.a_stride = stride;
+  block.rows = rows;
+  block.b = b.as<int8_t>();
+  block.panel_stride = groups * math::kQuadBytes;
+  block.panels = panels;
+  block.groups = groups;
+  block.sums = sums;
+  if (multiplier.begin != nullptr) multiplier.begin();
+  multiplier.multiply(block);
+  if (multiplier.end != nullptr) multiplier.end();
+  for (int64_t r = 0; r < rows; ++r) {
+    for (int64_t c = 0; c < columns; ++c) {
+      int32_t sum = 0;
+      for (int64_t k = 0; k < depth; ++k) {
+        const int64_t at = c / 16 * block.panel_stride + k / 4 * math::kQuadBytes + c % 16 * 4 + k % 4;
+        sum += block.a[r * stride + k] * block.b[at];
+      }
+      if (sums[r * columns + c] != sum) Fail("codes", isa, rows, depth, columns);
+    }
+  }
+}
+
+void CheckFloats(Isa isa, int64_t m, int64_t k, int64_t n) {
+  const int64_t panels = (n + math::kPanelColumns - 1) / math::kPanelColumns;
+  const Guarded a(sizeof(float) * static_cast<size_t>(m * k));
+  const Guarded b(sizeof(float) * static_cast<size_t>(panels * k * math::kPanelColumns));
+  const Guarded bias(sizeof(float) * static_cast<size_t>(n));
+  const Guarded c(sizeof(float) * static_cast<size_t>(m * n));
+  const auto fill = [](float* to, int64_t count) {
+    for (int64_t i = 0; i < count; ++i) to[i] = static_cast<float>(static_cast<int32_t>(Random())) * 0x1p-31F;
+  };
+  fill(a.as<float>(), m * k);
+  fill(b.as<float>(), panels * k * math::kPanelColumns);
+  fill(bias.as<float>(), n);
+  const math::GemmPlan plan = math::PlanGemm(m, k, 0, n, false, isa, 1);
+  void* scratch = nullptr;
+  if (posix_memalign(&scratch, 64, plan.scratch_bytes + 64) != 0) abort();
+  math::PanelMatrix matrix;
+  matrix.data = b.as<float>();
+  matrix.k = k;
+  matrix.n = n;
+  math::Epilogue epilogue;
+  epilogue.bias = bias.as<float>();
+  for (int64_t task = 0; task < plan.tasks(); ++task) {
+    math::RunGemmTask(plan, math::RowSource::Matrix(a.as<float>(), k), matrix, epilogue, c.as<float>(), n, task,
+                      static_cast<std::byte*>(scratch));
+  }
+  std::free(scratch);
+  for (int64_t r = 0; r < m; ++r) {
+    for (int64_t j = 0; j < n; ++j) {
+      float sum = 0.0F;
+      for (int64_t i = 0; i < k; ++i) {
+        const float right = b.as<float>()[(j / 16 * k + i) * 16 + j % 16];
+        sum = std::fma(a.as<float>()[r * k + i], right, sum);
+      }
+      sum += bias.as<float>()[j];
+      const float found = c.as<float>()[r * n + j];
+#if defined(__ARM_FEATURE_FMA)
+      const bool good = found == sum;
+#else  // without fused multiply-adds every product is rounded
+      const bool good = std::abs(found - sum) <= 1e-6F * (1.0F + static_cast<float>(k));
+#endif
+      if (!good) Fail("float32", isa, m, k, n);
+    }
+  }
+}
+
+}  // namespace
+
+int main() {
+  for (int level = 0; level < wherry::kIsas; ++level) {
+    const Isa isa = static_cast<Isa>(level);
+    if (!wherry::HasIsa(isa)) continue;
+    int count = 0;
+    for (const int64_t rows : {1, 2, 3, 4, 5, 6, 7, 11, 12, 13, 17, 35, 64}) {
+      for (const int64_t groups : {1, 2, 3, 4, 5, 15, 16, 63, 64, 65, 130, 193, 199}) {
+        for (const int64_t panels : {1, 2, 3, 8}) {
+          if (panels > (rows <= math::kCodeFewRows ? math::kCodeFewRowsPanels : math::kCodeBlockPanels)) continue;
+          CheckCodes(isa, rows, groups, panels);
+          ++count;
+        }
+      }
+    }
+    for (const int64_t m : {1, 2, 3, 4, 5, 6, 7, 13, 31}) {
+      for (const int64_t k : {1, 2, 3, 4, 5, 7, 8, 63, 256, 257, 261, 515}) {
+        for (const int64_t n : {1, 15, 16, 17, 33, 80}) {
+          CheckFloats(isa, m, k, n);
+          ++count;
+        }
+      }
+    }
+    std::printf("%s: %d products\n", wherry::IsaName(isa), count);
+  }
+  return 0;
+}
