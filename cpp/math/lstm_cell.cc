@@ -10,51 +10,32 @@
 HWY_BEFORE_NAMESPACE();
 namespace wherry::math::HWY_NAMESPACE {
 
-// One vector of units. load(p) reads its lanes of the run p, store(v, p) writes them.
-template <bool kPeepholes, class Load, class Store>
-HWY_INLINE void LstmVector(const LstmUnits& units, const LstmPeepholes& peepholes, MathVector forget_bias, float clip,
-                           const Load& load, const Store& store) {
-  const MathVector old = load(units.cs);
-  MathVector i = load(units.i);
-  MathVector f = load(units.f);
-  if constexpr (kPeepholes) {
-    i = hn::MulAdd(old, load(peepholes.wci), i);
-    f = hn::MulAdd(old, load(peepholes.wcf), f);
-  }
-  i = Sigmoid(i);
-  f = Sigmoid(hn::Add(f, forget_bias));
-  const MathVector ci = Tanh(load(units.ci));
-  const MathVector cs = Clamp(-clip, hn::MulAdd(ci, i, hn::Mul(f, old)), clip);
-  MathVector o = load(units.o);
-  if constexpr (kPeepholes) o = hn::MulAdd(cs, load(peepholes.wco), o);
-  o = Sigmoid(o);
-  const MathVector co = Tanh(cs);
-  store(i, units.i);
-  store(ci, units.ci);
-  store(f, units.f);
-  store(o, units.o);
-  store(cs, units.cs);
-  store(co, units.co);
-  store(hn::Mul(o, co), units.h);
-}
-
 template <bool kPeepholes>
 void LstmLoop(const LstmUnits& units, const LstmPeepholes& peepholes, float forget_bias, float clip, int64_t count) {
-  const MathTag d;
-  constexpr int64_t kLanes = static_cast<int64_t>(hn::MaxLanes(MathTag()));
-  const MathVector bias = Constant(forget_bias);
-  int64_t u = 0;
-  for (; u + kLanes <= count; u += kLanes) {
-    LstmVector<kPeepholes>(
-        units, peepholes, bias, clip, [&](const float* from) HWY_ATTR { return hn::LoadU(d, from + u); },
-        [&](MathVector value, float* to) HWY_ATTR { hn::StoreU(value, d, to + u); });
-  }
-  if (u < count) {
-    const size_t rest = static_cast<size_t>(count - u);
-    LstmVector<kPeepholes>(
-        units, peepholes, bias, clip, [&](const float* from) HWY_ATTR { return hn::LoadN(d, from + u, rest); },
-        [&](MathVector value, float* to) HWY_ATTR { hn::StoreN(value, d, to + u, rest); });
-  }
+  MapVectors(count, [&](const auto& load, const auto& store) HWY_ATTR {
+    const MathVector old = load(units.cs);
+    MathVector i = load(units.i);
+    MathVector f = load(units.f);
+    if constexpr (kPeepholes) {
+      i = hn::MulAdd(old, load(peepholes.wci), i);
+      f = hn::MulAdd(old, load(peepholes.wcf), f);
+    }
+    i = Sigmoid(i);
+    f = Sigmoid(hn::Add(f, Constant(forget_bias)));
+    const MathVector ci = Tanh(load(units.ci));
+    const MathVector cs = Clamp(-clip, hn::MulAdd(ci, i, hn::Mul(f, old)), clip);
+    MathVector o = load(units.o);
+    if constexpr (kPeepholes) o = hn::MulAdd(cs, load(peepholes.wco), o);
+    o = Sigmoid(o);
+    const MathVector co = Tanh(cs);
+    store(i, units.i);
+    store(ci, units.ci);
+    store(f, units.f);
+    store(o, units.o);
+    store(cs, units.cs);
+    store(co, units.co);
+    store(hn::Mul(o, co), units.h);
+  });
 }
 
 void LstmCellRun(const LstmUnits& units, const LstmPeepholes& peepholes, float forget_bias, float clip,

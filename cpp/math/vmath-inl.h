@@ -113,17 +113,28 @@ HWY_INLINE MathVector Tanh(MathVector x) {
   return hn::CopySignToAbs(hn::Div(e, hn::Add(e, Constant(2.0F))), x);
 }
 
-// out[i] = f(in[i]) for i in [0, count), whole vectors and then the rest. Works in place. f: vector to vector.
-template <class F>
-HWY_INLINE void MapRun(const float* in, float* out, int64_t count, const F& f) {
+// Calls body(load, store) for whole vectors of [0, count) and then for the rest: load(p) reads those lanes of the run p,
+// store(v, p) writes them.
+template <class Body>
+HWY_INLINE void MapVectors(int64_t count, const Body& body) {
   const MathTag d;
   constexpr int64_t kLanes = static_cast<int64_t>(hn::MaxLanes(MathTag()));
   int64_t i = 0;
-  for (; i + kLanes <= count; i += kLanes) hn::StoreU(f(hn::LoadU(d, in + i)), d, out + i);
+  for (; i + kLanes <= count; i += kLanes) {
+    body([&](const float* from) HWY_ATTR { return hn::LoadU(d, from + i); },
+         [&](MathVector value, float* to) HWY_ATTR { hn::StoreU(value, d, to + i); });
+  }
   if (i < count) {
     const size_t rest = static_cast<size_t>(count - i);
-    hn::StoreN(f(hn::LoadN(d, in + i, rest)), d, out + i, rest);
+    body([&](const float* from) HWY_ATTR { return hn::LoadN(d, from + i, rest); },
+         [&](MathVector value, float* to) HWY_ATTR { hn::StoreN(value, d, to + i, rest); });
   }
+}
+
+// out[i] = f(in[i]) for i in [0, count). Works in place. f: vector to vector.
+template <class F>
+HWY_INLINE void MapRun(const float* in, float* out, int64_t count, const F& f) {
+  MapVectors(count, [&](const auto& load, const auto& store) HWY_ATTR { store(f(load(in)), out); });
 }
 
 }  // namespace wherry::math::HWY_NAMESPACE

@@ -166,7 +166,9 @@ def test_gru_block_cell(size: tuple[int, int, int], suffix: str, bits: int) -> N
 
 @pytest.mark.parametrize(("suffix", "bits"), FEW_FORMATS)
 @pytest.mark.parametrize("reset_after", [True, False])
-@pytest.mark.parametrize("size", [(5, 1, 7, 16), (70, 1, 6, 5), (3, 2, 20, 33), (2, 65, 3, 4)])
+@pytest.mark.parametrize(
+    "size", [(5, 1, 7, 16), (70, 1, 6, 5), (3, 2, 20, 33), (2, 65, 3, 4), (4, 1, 20, 270), (3, 300, 5, 16)]
+)
 def test_gru_sequence_is_the_keras_layer(
     size: tuple[int, int, int, int], reset_after: bool, suffix: str, bits: int
 ) -> None:
@@ -209,11 +211,13 @@ def test_gru_sequence_adds_both_biases_when_it_resets_before() -> None:
     assert_sums(split, run_kernel("GRUSequence_f32_wf32", joined, {"reset_after": 0}, wanted)[0], 1.0)
 
 
-def test_gru_takes_one_weight_quantized_and_the_other_not() -> None:
-    x, h0 = values(4, 2, 5), values(2, 6, seed=1)
-    b, rb = values(18, seed=2), values(18, seed=3)
-    wanted = [(np.float32, (4, 2, 6))]
-    coded = [small_weight((n, 18), "wi8", 8, seed=n) for n in (5, 6)]
+@pytest.mark.parametrize("size", [(4, 2, 5, 6), (2, 8, 300, 280)])
+def test_gru_takes_one_weight_quantized_and_the_other_not(size: tuple[int, int, int, int]) -> None:
+    steps, batch, inputs, units = size
+    x, h0 = values(steps, batch, inputs), values(batch, units, seed=1)
+    b, rb = values(3 * units, seed=2), values(3 * units, seed=3)
+    wanted = [(np.float32, (steps, batch, units))]
+    coded = [small_weight((n, 3 * units), "wi8", 8, seed=n) for n in (inputs, units)]
     plain = [ArrayValue(weight.numpy()) for weight in coded]
 
     def run(key: str, w: Value, u: Value) -> np.ndarray:

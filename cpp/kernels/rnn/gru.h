@@ -1,4 +1,4 @@
-// GRU: the arithmetic of one step, and checks that GRUBlockCell and GRUSequence share.
+// GRU: what GRUBlockCell and GRUSequence share.
 #ifndef WHERRY_KERNELS_RNN_GRU_H_
 #define WHERRY_KERNELS_RNN_GRU_H_
 
@@ -22,8 +22,9 @@ inline bool GruHasShape(const Tensor& tensor, int64_t a) { return tensor.rank ==
 inline WeightFormat GruFormat(const Tensor& weight, WeightFormat format) {
   return weight.quant.format == WeightFormat::kPlain ? WeightFormat::kPlain : format;
 }
+inline bool GruDequantizes(const Tensor& weight) { return weight.quant.format != WeightFormat::kPlain; }
 inline math::PanelMatrix GruPanels(const Tensor& weight, int64_t k, int64_t n, math::DequantizePanel dequantize) {
-  return PanelsOf(weight, k, n, weight.quant.format == WeightFormat::kPlain ? nullptr : dequantize);
+  return PanelsOf(weight, k, n, GruDequantizes(weight) ? dequantize : nullptr);
 }
 
 // Bytes of so many floats, rounded up so that what follows begins on 64 bytes.
@@ -32,18 +33,6 @@ inline size_t GruBytes(int64_t floats) { return (static_cast<size_t>(floats) * s
 // h = z h + (1 - z) n, one row of `units`; in place.
 inline void MixGru(const float* __restrict z, const float* __restrict n, float* __restrict h, int64_t units) {
   for (int64_t u = 0; u < units; ++u) h[u] = z[u] * h[u] + (1.0F - z[u]) * n[u];
-}
-
-// A step of the variant that resets after the product. x_gates [3 * units]: sums of x for z, r, n, which become the
-// gates' values; h_gates [3 * units]: sums of h. h [units]: from the old state to the new.
-inline void StepGruResetAfter(float* __restrict x_gates, const float* __restrict h_gates, float* h, int64_t units,
-                              Isa isa) {
-  for (int64_t u = 0; u < 2 * units; ++u) x_gates[u] += h_gates[u];
-  math::Activate(math::Activation::kSigmoid, 0, x_gates, 2 * units, isa);
-  float* __restrict n = x_gates + 2 * units;
-  for (int64_t u = 0; u < units; ++u) n[u] += x_gates[units + u] * h_gates[2 * units + u];
-  math::Activate(math::Activation::kTanh, 0, n, units, isa);
-  MixGru(x_gates, n, h, units);
 }
 
 }  // namespace wherry::kernels

@@ -49,12 +49,16 @@ Status PrepareGruCell(PrepareContext& context, WeightFormat format) {
       return context.Fail(Code::kCorrupt, "output %d must be [batch, units]", i);
     }
   }
-  const bool dequantizes = format != WeightFormat::kPlain;
-  const math::GemmPlan plan =
-      math::PlanGemm(p.batch, depth, 0, 2 * p.units, dequantizes, context.isa(), context.num_threads());
+  const auto scratch = [&](int weight, int64_t columns) {
+    const math::GemmPlan plan = math::PlanGemm(p.batch, depth, 0, columns, GruDequantizes(context.input(weight)),
+                                               context.isa(), context.num_threads());
+    return GemmScratchBytes(plan, context.num_threads());
+  };
+  const size_t gates = scratch(2, 2 * p.units);
+  const size_t candidate = scratch(3, p.units);
   p.gemm_scratch = GruBytes(2 * p.batch * p.units) + 2 * GruBytes(p.batch * p.units);
   context.params<GruCellParams>() = p;
-  context.RequestScratch(p.gemm_scratch + GemmScratchBytes(plan, context.num_threads()));
+  context.RequestScratch(p.gemm_scratch + (gates > candidate ? gates : candidate));
   context.AllowUnusedOutputs();
   return Status::Ok();
 }

@@ -7,10 +7,10 @@
 //
 // Inputs x [steps, batch, inputs], h0 [batch, units], w [inputs, 3 * units], u [units, 3 * units], b and rb
 // [3 * units]. Output h [steps, batch, units]. With go_backwards the first step sees the last of x.
-#include <cstring>
-
 #include "kernels/rnn/gru.h"
+#include "kernels/rnn/recurrent.h"
 #include "kernels/select.h"
+#include "math/gru_cell.h"
 
 namespace wherry::kernels {
 
@@ -28,6 +28,8 @@ struct GruParams {
   int64_t chunk = 0;  // steps whose input products are made at once
   bool reset_after = true;
   bool go_backwards = false;
+  RecurrentSplit split;
+  size_t part_scratch = 0;  // bytes, for each part
 };
 
 math::GemmPlan PlanColumns(const KernelContext& context, int64_t rows, int64_t depth, int64_t begin, int64_t end,
@@ -37,13 +39,11 @@ math::GemmPlan PlanColumns(const KernelContext& context, int64_t rows, int64_t d
 
 // Parts of the scratch memory, in bytes from its beginning.
 struct GruScratch {
-  size_t h_gates;  // float [batch, 3 * units]; when resetting before, r h' [batch, units]
-  size_t h;        // float [batch, units]
+  size_t sums;  // float [batch, 3 * units]: of the state; when resetting before, r h' [batch, units]
   size_t gemm;
   explicit GruScratch(const GruParams& p)  // x's gates, float [chunk, batch, 3 * units], come first
-      : h_gates(GruBytes(p.chunk * p.batch * 3 * p.units)),
-        h(h_gates + GruBytes(p.batch * 3 * p.units)),
-        gemm(h + GruBytes(p.batch * p.units)) {}
+      : sums(GruBytes(p.chunk * p.batch * 3 * p.units)),
+        gemm(sums + GruBytes(p.batch * (p.reset_after ? 3 : 1) * p.units)) {}
 };
 
 Status PrepareGruSequence(PrepareContext& context, WeightFormat format) {
@@ -76,74 +76,79 @@ Status PrepareGruSequence(PrepareContext& context, WeightFormat format) {
   p.go_backwards = context.attrs().Bool("go_backwards", false);
   p.chunk = p.batch == 0 || p.batch > kGruRows ? 1 : kGruRows / p.batch;
   if (p.chunk > p.steps) p.chunk = p.steps;
+  p.split = SplitRecurrent(p.batch, p.units, 3, context.num_threads());
+  p.part_scratch = RecurrentScratchBytes(p.split, GruDequantizes(context.input(3)), context.isa());
   context.params<GruParams>() = p;
-  const int64_t depth = p.inputs > p.units ? p.inputs : p.units;
   const math::GemmPlan plan =
-      PlanColumns(context, p.chunk * p.batch, depth, 0, 3 * p.units, format != WeightFormat::kPlain);
-  context.RequestScratch(GruScratch(p).gemm + GemmScratchBytes(plan, context.num_threads()));
+      PlanColumns(context, p.chunk * p.batch, p.inputs, 0, 3 * p.units, GruDequantizes(context.input(2)));
+  const size_t input = GemmScratchBytes(plan, context.num_threads());
+  const size_t recurrent = p.part_scratch * static_cast<size_t>(p.split.count());
+  context.RequestScratch(GruScratch(p).gemm + (input > recurrent ? input : recurrent));
   return Status::Ok();
 }
 
-// Splits the batch's rows over the threads: step(row).
-template <typename Step>
-void ForEachRow(const RunContext& context, const GruParams& p, const Step& step) {
-  context.threads().ForRange(p.batch, 1 + 8192 / (p.units + 1), [&](int64_t begin, int64_t end, int) {
-    for (int64_t row = begin; row < end; ++row) step(row);
-  });
-}
-
-// One step. gates [batch, 3 * units] hold x's sums; h [batch, units] is the state.
-void StepGru(const RunContext& context, const GruParams& p, const math::PanelMatrix& u, float* gates, float* h) {
+// One part of the units (recurrent.h) through steps [begin, end), whose sums of x are in `gates`.
+void RunGruPart(const RunContext& context, const math::PanelMatrix& u, const RecurrentPart& part, int64_t begin,
+                int64_t end, Barrier& barrier) {
+  const GruParams& p = context.params<GruParams>();
   const GruScratch layout(p);
   const int64_t n = p.units;
+  const int64_t state = p.batch * n;
+  float* const gates = reinterpret_cast<float*>(context.scratch());
+  float* const sums = reinterpret_cast<float*>(context.scratch() + layout.sums);
+  float* const out = context.output(0).as<float>();
+  std::byte* const scratch = context.scratch() + layout.gemm + p.part_scratch * static_cast<size_t>(part.index);
   const bool dequantizes = u.dequantize != nullptr;
-  float* const h_gates = reinterpret_cast<float*>(context.scratch() + layout.h_gates);
-  std::byte* const scratch = context.scratch() + layout.gemm;
-  math::Epilogue epilogue;
-  epilogue.bias = context.input(5).as<const float>();
-  if (p.reset_after) {
-    RunGemm(context, PlanColumns(context, p.batch, n, 0, 3 * n, dequantizes), math::RowSource::Matrix(h, n), u,
-            epilogue, h_gates, 3 * n, scratch);
-    ForEachRow(context, p, [&](int64_t row) {
-      StepGruResetAfter(gates + row * 3 * n, h_gates + row * 3 * n, h + row * n, n, context.isa());
-    });
-    return;
+  PartProduct all(part, n, 0, 3, dequantizes, context.isa());
+  PartProduct z_r(part, n, 0, 2, dequantizes, context.isa());
+  PartProduct last(part, n, 2, 3, dequantizes, context.isa());
+  math::Epilogue with_bias;
+  with_bias.bias = context.input(5).as<const float>();
+  math::Epilogue add = with_bias;
+  add.accumulate = true;
+  for (int64_t t = begin; t < end; ++t) {
+    const float* const old = t == 0 ? context.input(1).as<const float>() : out + (t - 1) * state;
+    float* const x_gates = gates + (p.go_backwards ? end - 1 - t : t - begin) * 3 * state;
+    const bool falling = t % 2 != 0;
+    const auto units = [&](int64_t row) {
+      float* const x = x_gates + row * 3 * n + part.unit_begin;
+      const int64_t at = row * n + part.unit_begin;
+      return math::GruUnits{x, x + n, x + 2 * n, old + at, out + t * state + at};
+    };
+    if (p.reset_after) {
+      all.Run(old, u, with_bias, sums, 3 * n, falling, scratch);
+      for (int64_t row = part.row_begin; row < part.row_end; ++row) {
+        const float* const h = sums + row * 3 * n + part.unit_begin;
+        math::RunGruResetAfter(units(row), h, h + n, h + 2 * n, part.units(), context.isa());
+      }
+    } else {
+      z_r.Run(old, u, add, x_gates, 3 * n, falling, scratch);
+      for (int64_t row = part.row_begin; row < part.row_end; ++row) {
+        math::RunGruReset(units(row), sums + row * n + part.unit_begin, part.units(), context.isa());
+      }
+      barrier.Wait();
+      last.Run(sums, u, add, x_gates, 3 * n, falling, scratch);
+      for (int64_t row = part.row_begin; row < part.row_end; ++row) {
+        math::RunGruUpdate(units(row), part.units(), context.isa());
+      }
+    }
+    barrier.Wait();
   }
-  epilogue.accumulate = true;
-  RunGemm(context, PlanColumns(context, p.batch, n, 0, 2 * n, dequantizes), math::RowSource::Matrix(h, n), u, epilogue,
-          gates, 3 * n, scratch);
-  float* const reset = h_gates;
-  ForEachRow(context, p, [&](int64_t row) {
-    float* const z_r = gates + row * 3 * n;
-    math::Activate(math::Activation::kSigmoid, 0, z_r, 2 * n, context.isa());
-    for (int64_t k = 0; k < n; ++k) reset[row * n + k] = z_r[n + k] * h[row * n + k];
-  });
-  RunGemm(context, PlanColumns(context, p.batch, n, 2 * n, 3 * n, dequantizes), math::RowSource::Matrix(reset, n), u,
-          epilogue, gates, 3 * n, scratch);
-  ForEachRow(context, p, [&](int64_t row) {
-    float* const z = gates + row * 3 * n;
-    math::Activate(math::Activation::kTanh, 0, z + 2 * n, n, context.isa());
-    MixGru(z, z + 2 * n, h + row * n, n);
-  });
 }
 
 Status RunGruSequence(RunContext& context, math::DequantizePanel dequantize) {
   const GruParams& p = context.params<GruParams>();
-  const int64_t state = p.batch * p.units;
-  if (state == 0) return Status::Ok();
+  if (p.batch * p.units == 0) return Status::Ok();
   const GruScratch layout(p);
   const int64_t columns = 3 * p.units;
-  const size_t state_bytes = static_cast<size_t>(state) * sizeof(float);
   float* const gates = reinterpret_cast<float*>(context.scratch());
-  float* const h = reinterpret_cast<float*>(context.scratch() + layout.h);
   const float* const x = context.input(0).as<const float>();
-  float* const out = context.output(0).as<float>();
-  std::memcpy(h, context.input(1).data, state_bytes);
   const math::PanelMatrix w = GruPanels(context.input(2), p.inputs, columns, dequantize);
   const math::PanelMatrix u = GruPanels(context.input(3), p.units, columns, dequantize);
   math::Epilogue with_bias;
   with_bias.bias = context.input(4).as<const float>();
 
+  Barrier barrier(p.split.count());
   for (int64_t t0 = 0; t0 < p.steps; t0 += p.chunk) {
     const int64_t count = p.steps - t0 < p.chunk ? p.steps - t0 : p.chunk;
     const int64_t x_begin = p.go_backwards ? p.steps - t0 - count : t0;
@@ -151,11 +156,9 @@ Status RunGruSequence(RunContext& context, math::DequantizePanel dequantize) {
         PlanColumns(context, count * p.batch, p.inputs, 0, columns, w.dequantize != nullptr);
     RunGemm(context, plan, math::RowSource::Matrix(x + x_begin * p.batch * p.inputs, p.inputs), w, with_bias, gates,
             columns, context.scratch() + layout.gemm);
-    for (int64_t k = 0; k < count; ++k) {
-      const int64_t x_step = p.go_backwards ? count - 1 - k : k;
-      StepGru(context, p, u, gates + x_step * p.batch * columns, h);
-      std::memcpy(out + (t0 + k) * state, h, state_bytes);
-    }
+    context.threads().ForEach(p.split.count(), [&](int64_t index, int) {
+      RunGruPart(context, u, p.split.part(index), t0, t0 + count, barrier);
+    });
   }
   return Status::Ok();
 }

@@ -15,6 +15,7 @@ inline constexpr int kMaxGates = 4;
 
 // Some rows of the batch and some units of each gate.
 struct RecurrentPart {
+  int64_t index = 0;
   int64_t row_begin = 0;
   int64_t row_end = 0;
   int64_t unit_begin = 0;
@@ -36,9 +37,9 @@ struct RecurrentSplit {
     const int64_t row = index / unit_parts;
     const int64_t unit = index % unit_parts;
     const int64_t blocks = (units + math::kPanelColumns - 1) / math::kPanelColumns;
+    const int64_t begin = blocks * unit / unit_parts * math::kPanelColumns;
     const int64_t end = blocks * (unit + 1) / unit_parts * math::kPanelColumns;
-    return {batch * row / row_parts, batch * (row + 1) / row_parts, blocks * unit / unit_parts * math::kPanelColumns,
-            end < units ? end : units};
+    return {index, batch * row / row_parts, batch * (row + 1) / row_parts, begin, end < units ? end : units};
   }
 };
 
