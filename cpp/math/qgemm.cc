@@ -145,6 +145,7 @@ CodeGemmPlan PlanCodeGemm(int64_t m, int64_t k, int64_t n, bool made, Isa isa, i
   plan.m = m;
   plan.groups = (k + kQuad - 1) / kQuad;
   plan.n = n;
+  plan.panel_end = (n + kPanelColumns - 1) / kPanelColumns;
   plan.copies = made;
   plan.isa = isa;
   if (m <= 0 || n <= 0) return plan;
@@ -170,17 +171,38 @@ CodeGemmPlan PlanCodeGemm(int64_t m, int64_t k, int64_t n, bool made, Isa isa, i
   return plan;
 }
 
+void SumColumns(const QuadMatrix& b, const CodeRows& ones, Isa isa, float* sums) {
+  alignas(64) int32_t found[kCodeFewRowsPanels * kPanelColumns];
+  const CodeMultiplier multiplier = CodeMultiplierFor(isa, 1);
+  CodeBlock block;
+  block.a = ones.codes;
+  block.a_stride = ones.stride;
+  block.rows = 1;
+  block.panel_stride = b.groups() * kQuadBytes;
+  block.groups = ones.groups;
+  block.sums = found;
+  for (int64_t panel = 0; panel < b.panels(); panel += block.panels) {
+    block.panels = std::min(kCodeFewRowsPanels, b.panels() - panel);
+    block.b = b.codes + panel * block.panel_stride + b.first_group * kQuadBytes;
+    multiplier.multiply(block);
+    for (int64_t i = 0; i < block.panels * kPanelColumns; ++i) {
+      sums[panel * kPanelColumns + i] = static_cast<float>(found[i]);
+    }
+  }
+}
+
 void RunCodeGemmTask(const CodeGemmPlan& plan, const CodeRows& a, const QuadMatrix& b, const Epilogue& epilogue, float* c,
                      int64_t ldc, int64_t task, std::byte* scratch) {
   alignas(64) int32_t sums[kCodeBlockRows * kCodeBlockPanels * kPanelColumns];
   static_assert(kCodeFewRows * kCodeFewRowsPanels <= kCodeBlockRows * kCodeBlockPanels);
-  const CodeMultiplier multiplier = CodeMultiplierFor(plan.isa);
+  const CodeMultiplier multiplier = CodeMultiplierFor(plan.isa, plan.m);
   const auto store = WHERRY_SELECT(plan.isa, StoreBlock);
   const int64_t row_part = task / plan.column_parts;
   const int64_t column_part = task % plan.column_parts;
   const int64_t row_end = Begin(plan.m, 16, row_part + 1, plan.row_parts);
-  const int64_t panel_begin = Begin(b.panels(), 1, column_part, plan.column_parts);
-  const int64_t panel_end = Begin(b.panels(), 1, column_part + 1, plan.column_parts);
+  const int64_t panels = plan.panel_end - plan.panel_begin;
+  const int64_t panel_begin = plan.panel_begin + Begin(panels, 1, column_part, plan.column_parts);
+  const int64_t panel_end = plan.panel_begin + Begin(panels, 1, column_part + 1, plan.column_parts);
   const int64_t row_bytes = CodeRowBytes(plan.groups * kQuad);
   if (multiplier.begin != nullptr) multiplier.begin();
   for (int64_t row = Begin(plan.m, 16, row_part, plan.row_parts); row < row_end; row += plan.block_rows) {

@@ -27,7 +27,8 @@ struct QuadMatrix {
   int64_t n = 0;
   const float* scale = nullptr;  // one per column, padded to a multiple of 16
   const float* sums = nullptr;   // of each column's codes, likewise; whole numbers
-  // A product takes groups of four rows from first_group on, CodeRows::groups of them.
+  // A product takes groups of four rows from first_group on, CodeRows::groups of them. When it does not take all rows,
+  // `sums` are of those that it takes (SumColumns).
   int64_t first_group = 0;
 
   int64_t groups() const { return (k + kQuad - 1) / kQuad; }
@@ -53,6 +54,9 @@ struct CodeGemmPlan {
   int64_t m = 0;
   int64_t groups = 0;
   int64_t n = 0;
+  // The panels of B that are multiplied: all, unless the owner of the plan narrows it.
+  int64_t panel_begin = 0;
+  int64_t panel_end = 0;
   int64_t row_parts = 0;
   int64_t column_parts = 0;
   int64_t block_rows = 0;  // rows of A that a task holds at a time
@@ -73,6 +77,10 @@ constexpr int64_t CodeRowsPadded(int64_t m) { return (m + 15) / 16 * 16; }
 
 // made: the rows come from CodeRows::copy. Others have a stride of CodeRowBytes and CodeRowsPadded(m) rows of memory.
 CodeGemmPlan PlanCodeGemm(int64_t m, int64_t k, int64_t n, bool made, Isa isa, int threads);
+
+// The sum of each column's codes over the rows that a row of A takes. ones: one row, with the code 1 in the place of each.
+// sums: a multiple of 16 floats.
+void SumColumns(const QuadMatrix& b, const CodeRows& ones, Isa isa, float* sums);
 
 // A block of sums and where in C its results go. Only qgemm.cc uses it; a type that is compiled once has to be here.
 struct SumBlock {

@@ -113,9 +113,10 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace wherry::math {
 
-CodeMultiplier CodeMultiplierFor(Isa isa) {
+CodeMultiplier CodeMultiplierFor(Isa isa, [[maybe_unused]] int64_t rows) {
 #if defined(WHERRY_ISA_AMX)
-  if (isa >= Isa::kAmx) return {16, &BeginAmx, &EndAmx, &MultiplyCodesAmx};
+  // In products of few rows most of a tile would be empty.
+  if (isa >= Isa::kAmx && rows > kCodeFewRows) return {16, &BeginAmx, &EndAmx, &MultiplyCodesAmx};
 #endif
 #if defined(WHERRY_ISA_AVX512VNNI)
   if (isa >= Isa::kAvx512Vnni) return {1, nullptr, nullptr, &MultiplyCodesAvx512Vnni};

@@ -40,8 +40,8 @@ struct CodeMultiplier {
   void (*multiply)(const CodeBlock& block) = nullptr;
 };
 
-// The fastest for this instruction set. All give the same sums, as long as none of them leaves int32: k <= 65536 will do.
-CodeMultiplier CodeMultiplierFor(Isa isa);
+// The fastest for this instruction set, and for products of so many rows. All give the same sums, as long as none of them leaves int32: k <= 65536 will do.
+CodeMultiplier CodeMultiplierFor(Isa isa, int64_t rows);
 
 // What the files for single instruction sets define.
 void MultiplyCodesAvxVnni(const CodeBlock& block);

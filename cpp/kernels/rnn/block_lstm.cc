@@ -8,24 +8,29 @@ namespace {
 
 }  // namespace
 
+#if WHERRY_SELECTED(BlockLSTM_f32_di8)
+WHERRY_PREPARE(BlockLSTM_f32_di8) { return PrepareLstm<CodeProducts>(context, kBlockLstm, WeightFormat::kInt8); }
+WHERRY_RUN(BlockLSTM_f32_di8) { return RunLstm<CodeProducts>(context, kBlockLstm, nullptr); }
+#endif
+
 #if WHERRY_SELECTED(BlockLSTM_f32_wf16)
-WHERRY_PREPARE(BlockLSTM_f32_wf16) { return PrepareLstm(context, kBlockLstm, WeightFormat::kFloat16); }
-WHERRY_RUN(BlockLSTM_f32_wf16) { return RunLstm(context, kBlockLstm, math::Float16Panels(context.isa())); }
+WHERRY_PREPARE(BlockLSTM_f32_wf16) { return PrepareLstm<FloatProducts>(context, kBlockLstm, WeightFormat::kFloat16); }
+WHERRY_RUN(BlockLSTM_f32_wf16) { return RunLstm<FloatProducts>(context, kBlockLstm, math::Float16Panels(context.isa())); }
 #endif
 
 #if WHERRY_SELECTED(BlockLSTM_f32_wf32)
-WHERRY_PREPARE(BlockLSTM_f32_wf32) { return PrepareLstm(context, kBlockLstm, WeightFormat::kPlain); }
-WHERRY_RUN(BlockLSTM_f32_wf32) { return RunLstm(context, kBlockLstm, nullptr); }
+WHERRY_PREPARE(BlockLSTM_f32_wf32) { return PrepareLstm<FloatProducts>(context, kBlockLstm, WeightFormat::kPlain); }
+WHERRY_RUN(BlockLSTM_f32_wf32) { return RunLstm<FloatProducts>(context, kBlockLstm, nullptr); }
 #endif
 
 #if WHERRY_SELECTED(BlockLSTM_f32_wi8)
-WHERRY_PREPARE(BlockLSTM_f32_wi8) { return PrepareLstm(context, kBlockLstm, WeightFormat::kInt8); }
-WHERRY_RUN(BlockLSTM_f32_wi8) { return RunLstm(context, kBlockLstm, math::Int8Panels(context.isa())); }
+WHERRY_PREPARE(BlockLSTM_f32_wi8) { return PrepareLstm<FloatProducts>(context, kBlockLstm, WeightFormat::kInt8); }
+WHERRY_RUN(BlockLSTM_f32_wi8) { return RunLstm<FloatProducts>(context, kBlockLstm, math::Int8Panels(context.isa())); }
 #endif
 
 #if WHERRY_SELECTED(BlockLSTM_f32_wmm)
-WHERRY_PREPARE(BlockLSTM_f32_wmm) { return PrepareLstm(context, kBlockLstm, WeightFormat::kMinMax); }
-WHERRY_RUN(BlockLSTM_f32_wmm) { return RunLstm(context, kBlockLstm, math::MinMaxPanels(context.isa())); }
+WHERRY_PREPARE(BlockLSTM_f32_wmm) { return PrepareLstm<FloatProducts>(context, kBlockLstm, WeightFormat::kMinMax); }
+WHERRY_RUN(BlockLSTM_f32_wmm) { return RunLstm<FloatProducts>(context, kBlockLstm, math::MinMaxPanels(context.isa())); }
 #endif
 
 }  // namespace wherry::kernels

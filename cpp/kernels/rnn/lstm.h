@@ -13,6 +13,7 @@
 #include <limits>
 
 #include "kernels/panels.h"
+#include "kernels/rnn/lstm_products.h"
 #include "kernels/rnn/recurrent.h"
 #include "kernels/select.h"
 #include "math/lstm_cell.h"
@@ -29,15 +30,10 @@ struct LstmOp {
 
 enum LstmOutput { kI = 0, kCs, kF, kO, kCi, kCo, kH, kLstmOutputs };
 
-struct LstmParams {
-  int64_t steps = 0;
-  int64_t batch = 0;
-  int64_t inputs = 0;
-  int64_t units = 0;
-  int64_t chunk = 0;  // steps whose input products are made at once
-  math::GemmPlan input_plan;
+template <typename Products>
+struct LstmParams : LstmShape {
+  typename Products::Plan products;
   RecurrentSplit split;
-  size_t part_scratch = 0;  // bytes, for each part
   float forget_bias = 0;
   float cell_clip = 0;
   bool peephole = false;
@@ -49,20 +45,16 @@ struct LstmScratch {
   size_t cs = 0;     // float [batch, units]
   size_t co = 0;
   size_t h[2] = {};  // of even steps, of odd steps: while one is made, the other is read
-  size_t gemm = 0;
-  size_t bytes = 0;
+  size_t products = 0;
 
-  LstmScratch(const LstmParams& p, int threads) {
+  explicit LstmScratch(const LstmShape& p) {
     const auto floats = [](int64_t count) { return (static_cast<size_t>(count) * sizeof(float) + 63) / 64 * 64; };
     const size_t state = floats(p.batch * p.units);
     cs = gates + floats(p.chunk * p.batch * 4 * p.units);
     co = cs + state;
     h[0] = co + state;
     h[1] = h[0] + state;
-    gemm = h[1] + state;
-    const size_t input = GemmScratchBytes(p.input_plan, threads);
-    const size_t recurrent = p.part_scratch * static_cast<size_t>(p.split.count());
-    bytes = gemm + (input > recurrent ? input : recurrent);
+    products = h[1] + state;
   }
 };
 
@@ -74,7 +66,8 @@ inline bool HasShape(const Tensor& tensor, int64_t a, int64_t b) {
 }
 inline bool HasShape(const Tensor& tensor, int64_t a) { return tensor.rank == 1 && tensor.dim(0) == a; }
 
-inline Status PrepareLstm(PrepareContext& context, const LstmOp& op, WeightFormat format) {
+template <typename Products>
+Status PrepareLstm(PrepareContext& context, const LstmOp& op, WeightFormat format) {
   const int x_index = op.sequence ? 1 : 0;
   WHERRY_RETURN_IF_ERROR(context.ExpectCounts(8 + x_index, kLstmOutputs));
   if (op.sequence && (context.input(0).dtype != DType::kI64 || context.input(0).count() != 1)) {
@@ -85,7 +78,7 @@ inline Status PrepareLstm(PrepareContext& context, const LstmOp& op, WeightForma
   WHERRY_RETURN_IF_ERROR(context.ExpectInputRank(x_index, rank));
   const Tensor& x = context.input(x_index);
   const Tensor& cs_prev = context.input(x_index + 1);
-  LstmParams p;
+  LstmParams<Products> p;
   p.steps = op.sequence ? x.dim(0) : 1;
   p.batch = x.dim(rank - 2);
   p.inputs = x.dim(rank - 1);
@@ -101,7 +94,6 @@ inline Status PrepareLstm(PrepareContext& context, const LstmOp& op, WeightForma
       !HasShape(context.input(x_index + 7), 4 * p.units)) {
     return context.Fail(Code::kCorrupt, "w must be [inputs + units, 4 * units] and b [4 * units]");
   }
-  WHERRY_RETURN_IF_ERROR(CheckPanels(context, x_index + 3, format, p.inputs + p.units, 4 * p.units));
   const Attributes& attrs = context.attrs();
   p.peephole = attrs.Bool("use_peephole", false);
   p.forget_bias = static_cast<float>(attrs.Float("forget_bias", static_cast<double>(op.forget_bias)));
@@ -119,14 +111,11 @@ inline Status PrepareLstm(PrepareContext& context, const LstmOp& op, WeightForma
   }
   p.chunk = p.batch == 0 || p.batch > kSequenceRows ? 1 : kSequenceRows / p.batch;
   if (p.chunk > p.steps) p.chunk = p.steps;
-  const bool dequantizes = format != WeightFormat::kPlain;
   const int threads = context.num_threads();
-  p.input_plan =
-      math::PlanGemm(p.chunk * p.batch, p.inputs, 0, 4 * p.units, dequantizes, context.isa(), threads);
   p.split = SplitRecurrent(p.batch, p.units, 4, threads);
-  p.part_scratch = RecurrentScratchBytes(p.split, dequantizes, context.isa());
-  context.params<LstmParams>() = p;
-  context.RequestScratch(LstmScratch(p, threads).bytes);
+  WHERRY_RETURN_IF_ERROR(Products::Prepare(context, x_index + 3, format, p, p.split, &p.products));
+  context.params<LstmParams<Products>>() = p;
+  context.RequestScratch(LstmScratch(p).products + Products::ScratchBytes(p.products, p, p.split, threads));
   context.AllowUnusedOutputs();
   return Status::Ok();
 }
@@ -150,15 +139,16 @@ struct LstmState {
   float* cs = nullptr;
   float* co = nullptr;
   float* h[2] = {};
-  math::PanelMatrix weights;  // of the state
   math::LstmPeepholes peepholes;
   int64_t first_product = 0;  // before this step the state is zero
 };
 
 // One part of the units through steps [begin, end). Meets the other parts after each.
-inline void RunLstmPart(const RunContext& context, const LstmOp& op, const LstmState& run, const RecurrentPart& part,
-                        int64_t begin, int64_t end, Barrier& barrier, std::byte* scratch) {
-  const LstmParams& p = context.params<LstmParams>();
+template <typename Products>
+void RunLstmPart(const RunContext& context, const LstmOp& op, const LstmState& run, const Products& products,
+                 int64_t index, int64_t begin, int64_t end, Barrier& barrier) {
+  const LstmParams<Products>& p = context.params<LstmParams<Products>>();
+  const RecurrentPart part = p.split.part(index);
   const int64_t n = p.units;
   const size_t bytes = static_cast<size_t>(part.units()) * sizeof(float);
   const float clip = p.cell_clip > 0.0F ? p.cell_clip : std::numeric_limits<float>::infinity();
@@ -167,13 +157,11 @@ inline void RunLstmPart(const RunContext& context, const LstmOp& op, const LstmS
     peepholes = {run.peepholes.wci + part.unit_begin, run.peepholes.wcf + part.unit_begin,
                  run.peepholes.wco + part.unit_begin};
   }
-  math::Epilogue add;
-  add.accumulate = true;
-  PartProduct product(part, n, 0, 4, run.weights.dequantize != nullptr, context.isa());
+  typename Products::Part product(products, part, index);
   for (int64_t t = begin; t < end; ++t) {
     float* const gates = run.gates + (t - begin) * p.batch * 4 * n;
     if (t >= run.first_product) {
-      product.Run(run.h[(t + 1) % 2], run.weights, add, gates, 4 * n, t % 2 != 0, scratch);
+      product.Run(run.h[(t + 1) % 2], gates, t % 2 != 0);
     }
     for (int64_t row = part.row_begin; row < part.row_end; ++row) {
       float* const row_gates = gates + row * 4 * n + part.unit_begin;
@@ -192,9 +180,10 @@ inline void RunLstmPart(const RunContext& context, const LstmOp& op, const LstmS
   }
 }
 
-// dequantize: math::Int8Panels(isa) etc., null for float32.
-inline Status RunLstm(RunContext& context, const LstmOp& op, math::DequantizePanel dequantize) {
-  const LstmParams& p = context.params<LstmParams>();
+// dequantize: math::Int8Panels(isa) etc.; null for float32, and for whole numbers.
+template <typename Products>
+Status RunLstm(RunContext& context, const LstmOp& op, math::DequantizePanel dequantize) {
+  const LstmParams<Products>& p = context.params<LstmParams<Products>>();
   const int x_index = op.sequence ? 1 : 0;
   const int64_t length = op.sequence ? *context.input(0).as<const int64_t>() : 1;
   if (length < 0 || length > p.steps) {
@@ -209,7 +198,7 @@ inline Status RunLstm(RunContext& context, const LstmOp& op, math::DequantizePan
   }
   if (state == 0 || length == 0) return Status::Ok();
 
-  const LstmScratch layout(p, context.num_threads());
+  const LstmScratch layout(p);
   std::byte* const scratch = context.scratch();
   const auto floats = [&](size_t offset) { return reinterpret_cast<float*>(scratch + offset); };
   LstmState run;
@@ -225,27 +214,18 @@ inline Status RunLstm(RunContext& context, const LstmOp& op, math::DequantizePan
     run.peepholes = {context.input(x_index + 4).as<const float>(), context.input(x_index + 5).as<const float>(),
                      context.input(x_index + 6).as<const float>()};
   }
-  const int64_t columns = 4 * p.units;
-  const math::PanelMatrix input_weights = PanelsOf(context.input(x_index + 3), p.inputs + p.units, columns, dequantize);
-  run.weights = input_weights;
-  run.weights.first_row = p.inputs;
-  math::Epilogue with_bias;
-  with_bias.bias = context.input(x_index + 7).as<const float>();
+  const Products products(context, p.products, p,
+                          {context.input(x_index + 3), context.input(x_index + 7).as<const float>(), dequantize},
+                          scratch + layout.products);
   // Most sequences start from zeros; adding zero times the weights would read them all for nothing.
   run.first_product = AllZero(run.h[1], state) ? 1 : 0;
 
   Barrier barrier(p.split.count());
   for (int64_t t0 = 0; t0 < length; t0 += p.chunk) {
     const int64_t count = length - t0 < p.chunk ? length - t0 : p.chunk;
-    const math::GemmPlan plan = count == p.chunk ? p.input_plan
-                                                 : math::PlanGemm(count * p.batch, p.inputs, 0, columns,
-                                                                  dequantize != nullptr, context.isa(),
-                                                                  context.num_threads());
-    RunGemm(context, plan, math::RowSource::Matrix(x + t0 * p.batch * p.inputs, p.inputs), input_weights, with_bias,
-            run.gates, columns, scratch + layout.gemm);
+    products.Input(x + t0 * p.batch * p.inputs, count * p.batch, run.gates);
     context.threads().ForEach(p.split.count(), [&](int64_t index, int) {
-      RunLstmPart(context, op, run, p.split.part(index), t0, t0 + count, barrier,
-                  scratch + layout.gemm + p.part_scratch * static_cast<size_t>(index));
+      RunLstmPart(context, op, run, products, index, t0, t0 + count, barrier);
     });
   }
   return Status::Ok();

@@ -10,9 +10,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from wherry.graph import Graph, Node, QuantizedValue, Value
+from wherry.ops.catalog import catalog
 from wherry.ops.rules import INTEGER, WeightUse, composite_op, rule_for
+from wherry.pack.stored import PANEL_WIDTH
 from wherry.quantize.formats import FLOAT16, quantize
 
+_RECURRENT = frozenset({"BlockLSTM", "BlockLSTMV2", "LSTMBlockCell"})
 MAX_DEPTH = 65536  # rows of a weight for which no sum of products of codes leaves int32 (cpp/math/qgemm.h)
 
 
@@ -30,8 +33,9 @@ def set_arithmetic(nodes: list[Node], integer: bool) -> None:
 
 
 def _fits(graph: Graph, node: Node) -> bool:
-    weights = rule_for(composite_op(node.op, node.attrs)).weights
-    if not weights or node.attrs.get("transpose_a"):
+    op = composite_op(node.op, node.attrs)
+    weights = rule_for(op).weights
+    if not weights or node.attrs.get("transpose_a") or catalog().find(op, "f32_di8") is None:
         return False
     for position, use in weights.items():
         value = graph.const_value(node.inputs[position])
@@ -43,6 +47,8 @@ def _fits(graph: Graph, node: Node) -> bool:
             if image is None or image[3] != shape[2]:  # grouped
                 return False
         elif use is not WeightUse.MATRIX:
+            return False
+        if node.op in _RECURRENT and shape[1] % (4 * PANEL_WIDTH) != 0:  # gates begin with a panel
             return False
         if math.prod(shape) // max(shape[0 if node.attrs.get("transpose_b") else -1], 1) > MAX_DEPTH:
             return False

@@ -1,0 +1,219 @@
+// The two matrix products of an LSTM, [x h'] w: the input's for many steps at once, the state's step by step and part by
+// part (recurrent.h). In float32 from any weight format, or in whole numbers from 8-bit codes.
+#ifndef WHERRY_KERNELS_RNN_LSTM_PRODUCTS_H_
+#define WHERRY_KERNELS_RNN_LSTM_PRODUCTS_H_
+
+#include <cstring>
+
+#include "kernels/codes.h"
+#include "kernels/panels.h"
+#include "kernels/rnn/recurrent.h"
+
+namespace wherry::kernels {
+
+inline constexpr int kLstmGates = 4;
+
+struct LstmShape {
+  int64_t steps = 0;
+  int64_t batch = 0;
+  int64_t inputs = 0;
+  int64_t units = 0;
+  int64_t chunk = 0;  // steps whose input products are made at once
+
+  int64_t columns() const { return kLstmGates * units; }
+};
+
+// What both take at run time. w is [inputs + units, 4 * units].
+struct LstmWeights {
+  const Tensor& w;
+  const float* bias;
+  math::DequantizePanel dequantize;  // null for float32 and for whole numbers
+};
+
+class FloatProducts {
+ public:
+  // Plain data, kept in the kernel's params.
+  struct Plan {
+    math::GemmPlan input;
+    size_t part_scratch = 0;  // bytes, for each part
+    bool dequantizes = false;
+  };
+
+  static Status Prepare(const PrepareContext& context, int w, WeightFormat format, const LstmShape& shape,
+                        const RecurrentSplit& split, Plan* plan) {
+    WHERRY_RETURN_IF_ERROR(CheckPanels(context, w, format, shape.inputs + shape.units, shape.columns()));
+    plan->dequantizes = format != WeightFormat::kPlain;
+    plan->input = math::PlanGemm(shape.chunk * shape.batch, shape.inputs, 0, shape.columns(), plan->dequantizes,
+                                 context.isa(), context.num_threads());
+    plan->part_scratch = RecurrentScratchBytes(split, plan->dequantizes, context.isa());
+    return Status::Ok();
+  }
+  static size_t ScratchBytes(const Plan& plan, const LstmShape&, const RecurrentSplit& split, int threads) {
+    const size_t input = GemmScratchBytes(plan.input, threads);
+    const size_t recurrent = plan.part_scratch * static_cast<size_t>(split.count());
+    return input > recurrent ? input : recurrent;
+  }
+
+  FloatProducts(const RunContext& context, const Plan& plan, const LstmShape& shape, const LstmWeights& weights,
+                std::byte* scratch)
+      : context_(context), plan_(plan), shape_(shape), scratch_(scratch), bias_(weights.bias) {
+    input_ = PanelsOf(weights.w, shape.inputs + shape.units, shape.columns(), weights.dequantize);
+    state_ = input_;
+    state_.first_row = shape.inputs;
+  }
+
+  // gates [rows, 4 * units] = x [rows, inputs] times the input's weights, plus the bias. Uses all threads.
+  void Input(const float* x, int64_t rows, float* gates) const {
+    const math::GemmPlan plan = rows == plan_.input.m
+                                    ? plan_.input
+                                    : math::PlanGemm(rows, shape_.inputs, 0, shape_.columns(), plan_.dequantizes,
+                                                     context_.isa(), context_.num_threads());
+    math::Epilogue epilogue;
+    epilogue.bias = bias_;
+    RunGemm(context_, plan, math::RowSource::Matrix(x, shape_.inputs), input_, epilogue, gates, shape_.columns(), scratch_);
+  }
+
+  // Adds the state's product to a part's rows and columns of gates.
+  class Part {
+   public:
+    Part(const FloatProducts& products, const RecurrentPart& part, int64_t index)
+        : products_(products),
+          product_(part, products.shape_.units, 0, kLstmGates, products.plan_.dequantizes, products.context_.isa()),
+          scratch_(products.scratch_ + products.plan_.part_scratch * static_cast<size_t>(index)) {}
+    void Run(const float* h, float* gates, bool falling) {
+      math::Epilogue add;
+      add.accumulate = true;
+      product_.Run(h, products_.state_, add, gates, products_.shape_.columns(), falling, scratch_);
+    }
+
+   private:
+    const FloatProducts& products_;
+    PartProduct product_;
+    std::byte* scratch_;
+  };
+
+ private:
+  const RunContext& context_;
+  const Plan& plan_;
+  const LstmShape& shape_;
+  std::byte* scratch_;
+  const float* bias_;
+  math::PanelMatrix input_;
+  math::PanelMatrix state_;
+};
+
+// x and h' are quantized row by row. Each part quantizes the state for itself: that is less work than waiting.
+class CodeProducts {
+ public:
+  struct Plan {
+    math::CodeGemmPlan input;
+    RowCodes rows;  // of the input
+    size_t state_bytes = 0;  // codes of the state, for each part
+  };
+
+  static Status Prepare(const PrepareContext& context, int w, WeightFormat, const LstmShape& shape, const RecurrentSplit&,
+                        Plan* plan) {
+    WHERRY_RETURN_IF_ERROR(CheckQuads(context, w, shape.inputs + shape.units, shape.columns()));
+    if (shape.units % math::kPanelColumns != 0) {
+      return context.Fail(Code::kCorrupt, "whole numbers need a multiple of 16 units; compile the layer in float arithmetic");
+    }
+    plan->rows.rows = shape.chunk * shape.batch;
+    plan->rows.k = shape.inputs;
+    plan->input = PlanInput(context, plan->rows, shape);
+    plan->state_bytes = StateRows(shape, shape.batch).bytes();
+    return Status::Ok();
+  }
+  static size_t ScratchBytes(const Plan& plan, const LstmShape& shape, const RecurrentSplit& split, int threads) {
+    const size_t input = plan.rows.bytes() + CodeGemmScratchBytes(plan.input, threads);
+    const size_t recurrent = plan.state_bytes * static_cast<size_t>(split.count());
+    return 2 * SumBytes(shape) + (input > recurrent ? input : recurrent);
+  }
+
+  CodeProducts(const RunContext& context, const Plan& plan, const LstmShape& shape, const LstmWeights& weights,
+               std::byte* scratch)
+      : context_(context), plan_(plan), shape_(shape), scratch_(scratch + 2 * SumBytes(shape)), bias_(weights.bias) {
+    input_ = QuadsOf(weights.w, shape.inputs + shape.units, shape.columns());
+    state_ = input_;
+    state_.first_group = shape.inputs / math::kQuad;
+    float* const input_sums = reinterpret_cast<float*>(scratch);
+    float* const state_sums = reinterpret_cast<float*>(scratch + SumBytes(shape));
+    const RowCodes ones = StateRows(shape, 1);
+    std::memset(ones.codes(scratch_), 0, static_cast<size_t>(ones.stride()));
+    std::memset(ones.codes(scratch_) + ones.leading, 1, static_cast<size_t>(shape.units));
+    math::SumColumns(state_, ones.View(scratch_), context.isa(), state_sums);
+    for (int64_t i = 0; i < shape.columns(); ++i) input_sums[i] = input_.sums[i] - state_sums[i];
+    input_.sums = input_sums;
+    state_.sums = state_sums;
+  }
+
+  void Input(const float* x, int64_t count, float* gates) const {
+    RowCodes rows = plan_.rows;
+    rows.rows = count;
+    const math::CodeGemmPlan plan = count == plan_.rows.rows ? plan_.input : PlanInput(context_, rows, shape_);
+    context_.threads().ForRange(count, 1 + kQuantizeGrain / (rows.k + 1), [&](int64_t begin, int64_t end, int) {
+      math::QuantizeRows(x + begin * rows.k, rows.k, end - begin, rows.k, 0, rows.codes(scratch_) + begin * rows.stride(),
+                         rows.stride(), rows.scales(scratch_) + begin, context_.isa());
+    });
+    math::Epilogue epilogue;
+    epilogue.bias = bias_;
+    RunCodeGemm(context_, plan, rows.View(scratch_), input_, epilogue, gates, shape_.columns(), scratch_ + rows.bytes());
+  }
+
+  class Part {
+   public:
+    Part(const CodeProducts& products, const RecurrentPart& part, int64_t index)
+        : products_(products),
+          part_(part),
+          rows_(StateRows(products.shape_, part.rows())),
+          scratch_(products.scratch_ + products.plan_.state_bytes * static_cast<size_t>(index)) {
+      plan_ = math::PlanCodeGemm(part.rows(), rows_.leading + rows_.k, products.shape_.columns(), false,
+                                 products.context_.isa(), 1);
+    }
+    void Run(const float* h, float* gates, bool) {
+      const int64_t units = products_.shape_.units;
+      const int64_t ldc = products_.shape_.columns();
+      math::QuantizeRows(h + part_.row_begin * units, units, part_.rows(), units, rows_.leading, rows_.codes(scratch_),
+                         rows_.stride(), rows_.scales(scratch_), products_.context_.isa());
+      math::Epilogue add;
+      add.accumulate = true;
+      for (int64_t gate = 0; gate < kLstmGates && plan_.tasks() > 0; ++gate) {
+        plan_.panel_begin = (gate * units + part_.unit_begin) / math::kPanelColumns;
+        plan_.panel_end = (gate * units + part_.unit_end) / math::kPanelColumns;
+        math::RunCodeGemmTask(plan_, rows_.View(scratch_), products_.state_, add, gates + part_.row_begin * ldc, ldc, 0,
+                              scratch_ + rows_.bytes());
+      }
+    }
+
+   private:
+    const CodeProducts& products_;
+    RecurrentPart part_;
+    RowCodes rows_;
+    std::byte* scratch_;
+    math::CodeGemmPlan plan_;
+  };
+
+ private:
+  static math::CodeGemmPlan PlanInput(const KernelContext& context, const RowCodes& rows, const LstmShape& shape) {
+    return math::PlanCodeGemm(rows.rows, rows.k, shape.columns(), false, context.isa(), context.num_threads());
+  }
+  static RowCodes StateRows(const LstmShape& shape, int64_t rows) {
+    RowCodes codes;
+    codes.rows = rows;
+    codes.k = shape.units;
+    codes.leading = shape.inputs % math::kQuad;
+    return codes;
+  }
+  static size_t SumBytes(const LstmShape& shape) { return Align64(static_cast<size_t>(shape.columns()) * sizeof(float)); }
+
+  const RunContext& context_;
+  const Plan& plan_;
+  const LstmShape& shape_;
+  std::byte* scratch_;
+  const float* bias_;
+  math::QuadMatrix input_;
+  math::QuadMatrix state_;
+};
+
+}  // namespace wherry::kernels
+
+#endif  // WHERRY_KERNELS_RNN_LSTM_PRODUCTS_H_
