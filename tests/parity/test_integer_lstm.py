@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from harness import FLOAT_ISAS, ISAS, run_kernel
+from harness import FLOAT_ISAS, ISAS, run_kernel, untested
 from integer_reference import product
 from tolerance import assert_exact
 from weights import make_weight
@@ -92,3 +92,7 @@ def test_gates_begin_with_a_panel() -> None:
     with pytest.raises(RuntimeError, match="multiple of 16 units"):
         wanted = [(np.float32, (2, 1, 24))] * 7
         run_kernel("BlockLSTMV2_f32_di8", [np.array(2, np.int64), *named.values()], {}, wanted)
+
+
+def test_every_kernel_was_tested() -> None:
+    assert [key for key in untested("rnn") if key.endswith("_di8")] == []

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from harness import ISAS, run_kernel
+from harness import ISAS, run_kernel, untested
 from integer_reference import convolution, product
 from tolerance import assert_exact
 from weights import make_weight
@@ -143,3 +143,7 @@ def test_what_integers_cannot_do_is_refused() -> None:
     deep = pack_weight("MatMul", make_weight((70000, 3), "wi8", 8, axis=1))
     with pytest.raises(RuntimeError, match="more than 65536 rows"):
         run_kernel("MatMul_f32_di8", [values(1, 70000), deep], {}, [(np.float32, (1, 3))])
+
+
+def test_every_kernel_was_tested() -> None:
+    assert untested("nn", ["conv_2d_codes.cc", "mat_mul_codes.cc"]) == []

@@ -261,4 +261,4 @@ def test_refuses_what_does_not_fit() -> None:
 
 
 def test_every_kernel_was_tested() -> None:
-    assert untested("rnn") == []
+    assert [key for key in untested("rnn") if not key.endswith("_di8")] == []  # test_integer_lstm.py
