@@ -7,8 +7,10 @@
 namespace wherry::math {
 namespace {
 
-// Scratch memory: the transformed image of a block of tiles, and the channels of a transformed filter.
+// Scratch memory: of a block of tiles the transformed image, and the products with two panels for each thread; and the
+// channels of a transformed filter. Smaller blocks transform the filter more often.
 constexpr int64_t kImageFloats = 160 * 1024;
+constexpr int64_t kProductFloats = 32 * 1024;
 constexpr int64_t kMostChannels = 64;
 
 // In vector operations of a direct product, measured. Most of a transform is storing its results where the first-level
@@ -43,7 +45,7 @@ bool Cut(const WinogradConv& conv, const WinogradTarget& target, WinogradPlan* p
   const int64_t runs = target.row_floats / block_channels;
   const int64_t rows = plan->in_registers ? Ceil(Ceil(channels, block_channels), runs) * points
                                           : Ceil(Ceil(channels, block_channels) * points, runs);
-  const int64_t most = kImageFloats / (rows * target.row_floats);
+  const int64_t most = std::min(kImageFloats / (rows * target.row_floats), kProductFloats / (points * 2 * kPanelColumns));
   if (most < std::min(tiles, target.strip_rows)) return false;
   plan->block_tiles = static_cast<int32_t>(Ceil(tiles, Ceil(tiles, most)));
   return true;

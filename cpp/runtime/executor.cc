@@ -45,6 +45,9 @@ Status Executor::Open(const ExecutorOptions& options) {
   WHERRY_RETURN_IF_ERROR(BuildTensors());
   WHERRY_RETURN_IF_ERROR(BuildSteps());
   arena_bytes_ = RoundUp(static_cast<size_t>(pack_.plan[0].arena_bytes), 64);
+  if (!PlaceScratch(pack_, arena_bytes_, scratch_.span(), &scratch_bytes_)) {
+    return errors_.Fail(Code::kOutOfMemory, "no memory for a table of %zu tensors", tensors_.size());
+  }
   WHERRY_RETURN_IF_ERROR(
       CheckBudget(options.memory_budget != 0 ? options.memory_budget : pack_.plan[0].memory_budget));
   if (arena_bytes_ + scratch_bytes_ > 0) {
@@ -123,8 +126,7 @@ Status Executor::PrepareStep(uint64_t i, Span<Attribute> attributes) {
   if (context.scratch_bytes() > kMaxScratch) {
     return context.Fail(Code::kCorrupt, "needs %" PRIu64 " bytes of scratch memory", context.scratch_bytes());
   }
-  const size_t scratch = RoundUp(static_cast<size_t>(context.scratch_bytes()), 64);
-  if (scratch > scratch_bytes_) scratch_bytes_ = scratch;
+  scratch_[i].bytes = RoundUp(static_cast<size_t>(context.scratch_bytes()), 64);
   return Status::Ok();
 }
 
@@ -137,8 +139,8 @@ Status Executor::BuildSteps() {
     if (record.num_attributes > most_attributes) most_attributes = record.num_attributes;
   }
   Array<Attribute> attributes;
-  if (!steps_.Allocate(count) || !step_tensors_.Allocate(tensors) || !params_.Allocate(count * kParamsBytes) ||
-      !attributes.Allocate(most_attributes)) {
+  if (!steps_.Allocate(count) || !scratch_.Allocate(count) || !step_tensors_.Allocate(tensors) ||
+      !params_.Allocate(count * kParamsBytes) || !attributes.Allocate(most_attributes)) {
     return errors_.Fail(Code::kOutOfMemory, "no memory for a table of %zu steps", count);
   }
   Array<const KernelEntry*> kernels;
@@ -172,8 +174,8 @@ Status Executor::BuildSteps() {
 
 Status Executor::CheckBudget(uint64_t budget) {
   fixed_bytes_ = pack_.metadata_bytes() + tensors_.size() * sizeof(Tensor) + dims_.size() * sizeof(int64_t) +
-                 steps_.size() * sizeof(Step) + step_tensors_.size() * sizeof(Tensor*) + params_.size() +
-                 weights_.resident_bytes() + arena_bytes_ + scratch_bytes_;
+                 steps_.size() * (sizeof(Step) + sizeof(StepScratch)) + step_tensors_.size() * sizeof(Tensor*) +
+                 params_.size() + weights_.resident_bytes() + arena_bytes_ + scratch_bytes_;
   if (budget == 0) return Status::Ok();
   if (budget < memory_needed()) {
     return errors_.Fail(Code::kBudgetTooSmall,
@@ -236,6 +238,7 @@ void Executor::GuardStep(int index, uint64_t s, bool close) {
     all(weights_.segment(segment), static_cast<size_t>(pack_.segments[segment].bytes));
   }
   const Step& step = steps_[s];
+  guard::Open(arena_ + scratch_[s].offset, scratch_[s].bytes);
   for (uint32_t k = 0; k < step.num_inputs + step.num_outputs; ++k) {
     const Tensor& tensor = *step.tensors[k];
     const size_t scales = static_cast<size_t>((tensor.quant.channels + 15) / 16 * 16) * sizeof(float);
@@ -256,7 +259,7 @@ Status Executor::RunPartition(int index) {
   for (uint64_t s = partition.first_step; s < uint64_t{partition.first_step} + partition.num_steps; ++s) {
     if (cancelled_.load(std::memory_order_relaxed)) return errors_.Fail(Code::kCancelled, "the run was cancelled");
     RunContext context;
-    BinderOf(s).Bind(context, arena_ + arena_bytes_, &threads_);
+    BinderOf(s).Bind(context, arena_ + scratch_[s].offset, &threads_);
     if constexpr (guard::kOn) GuardStep(index, s, true);
     const Status status = steps_[s].kernel->run(context);
     if constexpr (guard::kOn) GuardStep(index, s, false);

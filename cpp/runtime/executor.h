@@ -12,6 +12,7 @@
 #include "platform/file.h"
 #include "runtime/kernel.h"
 #include "runtime/pack.h"
+#include "runtime/scratch.h"
 #include "runtime/weights.h"
 
 namespace wherry {
@@ -92,11 +93,12 @@ class Executor {
   Array<Tensor> tensors_;
   Array<int64_t> dims_;
   Array<Step> steps_;
+  Array<StepScratch> scratch_;
   Array<Tensor*> step_tensors_;
   Array<std::byte> params_;
   std::byte* arena_ = nullptr;    // arena_bytes_, then scratch_bytes_
   size_t arena_bytes_ = 0;
-  size_t scratch_bytes_ = 0;
+  size_t scratch_bytes_ = 0;      // of steps that find no room in the arena
   uint64_t fixed_bytes_ = 0;      // all but streamed weights
   Progress progress_ = nullptr;
   void* progress_user_ = nullptr;

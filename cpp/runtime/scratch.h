@@ -1,0 +1,24 @@
+// Where the scratch memory of each step lies: in a part of the arena that holds no tensor then, or else behind the arena.
+// The arena is as large as the worst moment of a run needs; at all others there is room in it.
+#ifndef WHERRY_RUNTIME_SCRATCH_H_
+#define WHERRY_RUNTIME_SCRATCH_H_
+
+#include <cstddef>
+#include <cstdint>
+
+#include "runtime/pack.h"
+#include "runtime/span.h"
+
+namespace wherry {
+
+struct StepScratch {
+  size_t bytes = 0;   // asked for
+  size_t offset = 0;  // from the arena's start; a multiple of 64
+};
+
+// Sets all offsets. behind: bytes that must follow the arena, whose size is a multiple of 64. False when memory runs out.
+[[nodiscard]] bool PlaceScratch(const Pack& pack, size_t arena_bytes, Span<StepScratch> steps, size_t* behind);
+
+}  // namespace wherry
+
+#endif  // WHERRY_RUNTIME_SCRATCH_H_
