@@ -29,7 +29,8 @@ def test_scratch_memory_finds_room_in_the_arena(tmp_path: Path) -> None:
         with wherry.Executor(path, threads=threads) as executor:
             (outputs[threads],) = executor.run({"x": x}).values()
             added = executor.stats.peak_bytes - report.arena_bytes - report.largest_partition_bytes
-            assert added < 500_000, "not the megabyte that the 3x3 convolution asks for"
+            # Of the 1x1 convolutions; the 3x3 convolution asks for a megabyte, and more with each thread.
+            assert added < 400_000 * threads
     expected = network(tf.constant(x)).numpy()
     assert np.abs(outputs[1] - expected).max() <= 1e-5 * np.abs(expected).max()
     assert np.array_equal(outputs[1], outputs[2])
