@@ -25,7 +25,7 @@ void SpinUntil(const Done& done) {
 Status ThreadPool::Start(int threads, ErrorSink& errors) {
   Stop();
   if (threads > kMaxThreads) threads = kMaxThreads;
-  stop_ = false;
+  stop_.store(false, std::memory_order_relaxed);
   generation_.store(0, std::memory_order_relaxed);  // new workers have seen no loop
   for (int i = 0; i + 1 < threads; ++i) {
     Worker& worker = workers_[i];
@@ -42,10 +42,10 @@ Status ThreadPool::Start(int threads, ErrorSink& errors) {
 
 void ThreadPool::Stop() {
   if (num_workers_ == 0) return;
+  stop_.store(true, std::memory_order_relaxed);
+  generation_.fetch_add(1, std::memory_order_seq_cst);
   {
     platform::Lock lock(mutex_);
-    stop_ = true;
-    generation_.fetch_add(1, std::memory_order_release);
     wake_.NotifyAll();
   }
   for (int i = 0; i < num_workers_; ++i) workers_[i].thread.Join();
@@ -58,33 +58,62 @@ void ThreadPool::Run(int64_t count, Body body, void* user) {
     for (int64_t i = 0; i < count; ++i) body(user, i, 0);
     return;
   }
-  {
+  body_ = body;
+  user_ = user;
+  const int64_t parts = size();
+  for (first_ = 0; first_ < count; first_ += kMostAtOnce) {
+    const int64_t some = count - first_ < kMostAtOnce ? count - first_ : kMostAtOnce;
+    for (int64_t part = 0; part < parts; ++part) {
+      shares_[part].range.store(Share::Pack(some * part / parts, some * (part + 1) / parts), std::memory_order_relaxed);
+    }
+    RunShares();
+  }
+}
+
+void ThreadPool::RunShares() {
+  state_.store(kOpen, std::memory_order_release);
+  // Either this sees who went to sleep, or they see the new generation: both orders are sequentially consistent.
+  generation_.fetch_add(1, std::memory_order_seq_cst);
+  if (sleeping_.load(std::memory_order_seq_cst) > 0) {
     platform::Lock lock(mutex_);
-    body_ = body;
-    user_ = user;
-    count_ = count;
-    next_.store(0, std::memory_order_relaxed);
-    open_ = true;
-    generation_.fetch_add(1, std::memory_order_release);
-    if (sleeping_ > 0) wake_.NotifyAll();
+    wake_.NotifyAll();
   }
   Work(0);
-  {
-    platform::Lock lock(mutex_);
-    open_ = false;  // workers that have not woken up by now are not waited for
-    if (busy_.load(std::memory_order_relaxed) == 0) return;
-  }
-  SpinUntil([this] { return busy_.load(std::memory_order_acquire) == 0; });
+  // Workers that have not woken up by now are not waited for.
+  if (state_.fetch_and(~kOpen, std::memory_order_acq_rel) == kOpen) return;
+  const auto done = [this] { return state_.load(std::memory_order_seq_cst) == 0; };
+  SpinUntil(done);
+  if (done()) return;
   platform::Lock lock(mutex_);
-  while (busy_.load(std::memory_order_relaxed) > 0) done_.Wait(mutex_);
+  waiting_.store(true, std::memory_order_seq_cst);
+  while (!done()) done_.Wait(mutex_);
+  waiting_.store(false, std::memory_order_relaxed);
 }
 
 void ThreadPool::Work(int worker) {
-  for (;;) {
-    const int64_t index = next_.fetch_add(1, std::memory_order_relaxed);
-    if (index >= count_) return;
-    body_(user_, index, worker);
+  int64_t index = 0;
+  while (shares_[worker].TakeFirst(&index)) body_(user_, first_ + index, worker);
+  for (int i = 1; i < size(); ++i) {
+    Share& other = shares_[(worker + i) % size()];
+    while (other.TakeLast(&index)) body_(user_, first_ + index, worker);
   }
+}
+
+bool ThreadPool::Join() {
+  uint32_t state = state_.load(std::memory_order_relaxed);
+  while ((state & kOpen) != 0) {
+    if (state_.compare_exchange_weak(state, state + kBusy, std::memory_order_acquire, std::memory_order_relaxed)) {
+      return true;
+    }
+  }
+  return false;
+}
+
+void ThreadPool::Leave() {
+  if (state_.fetch_sub(kBusy, std::memory_order_seq_cst) != kBusy) return;
+  if (!waiting_.load(std::memory_order_seq_cst)) return;
+  platform::Lock lock(mutex_);
+  done_.NotifyAll();
 }
 
 void ThreadPool::WorkerMain(void* argument) {
@@ -92,25 +121,19 @@ void ThreadPool::WorkerMain(void* argument) {
   ThreadPool& pool = *self.pool;
   uint64_t seen = 0;
   for (;;) {
-    SpinUntil([&] { return pool.generation_.load(std::memory_order_acquire) != seen; });
-    {
+    const auto changed = [&] { return pool.generation_.load(std::memory_order_seq_cst) != seen; };
+    SpinUntil(changed);
+    if (!changed()) {
       platform::Lock lock(pool.mutex_);
-      for (;;) {
-        if (pool.stop_) return;
-        const uint64_t generation = pool.generation_.load(std::memory_order_relaxed);
-        const bool fresh = generation != seen;
-        seen = generation;
-        if (fresh && pool.open_) break;
-        if (fresh) continue;  // that loop is over
-        ++pool.sleeping_;
-        pool.wake_.Wait(pool.mutex_);
-        --pool.sleeping_;
-      }
-      pool.busy_.fetch_add(1, std::memory_order_relaxed);
+      pool.sleeping_.fetch_add(1, std::memory_order_seq_cst);
+      while (!changed()) pool.wake_.Wait(pool.mutex_);
+      pool.sleeping_.fetch_sub(1, std::memory_order_relaxed);
     }
+    seen = pool.generation_.load(std::memory_order_seq_cst);
+    if (pool.stop_.load(std::memory_order_relaxed)) return;
+    if (!pool.Join()) continue;  // that loop is over
     pool.Work(self.index);
-    platform::Lock lock(pool.mutex_);
-    if (pool.busy_.fetch_sub(1, std::memory_order_release) == 1) pool.done_.NotifyAll();
+    pool.Leave();
   }
 }
 

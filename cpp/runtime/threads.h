@@ -1,4 +1,8 @@
 // A small pool of threads that share one loop at a time. The caller's thread takes part.
+//
+// Each thread has a share of the indices, neighbours, and takes the last ones of others when its own are done. So
+// loops that follow each other over the same rows find them in the cache of the core that wrote them. Nobody takes a
+// lock unless somebody sleeps.
 #ifndef WHERRY_RUNTIME_THREADS_H_
 #define WHERRY_RUNTIME_THREADS_H_
 
@@ -48,8 +52,44 @@ class ThreadPool {
 
  private:
   using Body = void (*)(void* user, int64_t index, int worker);
+
+  // Indices that are left of a thread's share. Its owner takes the first, others the last.
+  struct alignas(64) Share {
+    std::atomic<uint64_t> range{0};  // the first in the low half, the end in the high half
+
+    static uint64_t Pack(int64_t begin, int64_t end) {
+      return static_cast<uint64_t>(begin) | static_cast<uint64_t>(end) << 32U;
+    }
+    bool TakeFirst(int64_t* index) {
+      uint64_t now = range.load(std::memory_order_relaxed);
+      while (Left(now)) {
+        if (!range.compare_exchange_weak(now, now + 1, std::memory_order_relaxed)) continue;
+        *index = static_cast<int64_t>(now & kHalf);
+        return true;
+      }
+      return false;
+    }
+    bool TakeLast(int64_t* index) {
+      uint64_t now = range.load(std::memory_order_relaxed);
+      while (Left(now)) {
+        if (!range.compare_exchange_weak(now, now - (kHalf + 1), std::memory_order_relaxed)) continue;
+        *index = static_cast<int64_t>((now >> 32U) - 1);
+        return true;
+      }
+      return false;
+    }
+
+   private:
+    static bool Left(uint64_t now) { return (now & kHalf) < now >> 32U; }
+    static constexpr uint64_t kHalf = 0xFFFFFFFFU;
+  };
+  static constexpr int64_t kMostAtOnce = int64_t{1} << 31;  // indices that fit in shares
+
   void Run(int64_t count, Body body, void* user);
+  void RunShares();
   void Work(int worker);
+  bool Join();
+  void Leave();
   static void WorkerMain(void* argument);
 
   struct Worker {
@@ -60,19 +100,22 @@ class ThreadPool {
 
   Worker workers_[kMaxThreads - 1];
   int num_workers_ = 0;
+  // The loop: written while no worker is in it, read by those who joined.
+  Body body_ = nullptr;
+  void* user_ = nullptr;
+  int64_t first_ = 0;  // what shares count from
+  Share shares_[kMaxThreads];
+  // kOpen: workers may join the loop; kBusy for each that did.
+  static constexpr uint32_t kOpen = 1;
+  static constexpr uint32_t kBusy = 2;
+  alignas(64) std::atomic<uint32_t> state_{0};
+  alignas(64) std::atomic<uint64_t> generation_{0};  // each loop has its own
+  std::atomic<bool> stop_{false};
+  std::atomic<int> sleeping_{0};       // workers in wake_.Wait, or about to be
+  std::atomic<bool> waiting_{false};  // the caller is in done_.Wait, or about to be
   platform::Mutex mutex_;
   platform::Condition wake_;
   platform::Condition done_;
-  // All guarded by mutex_; the atomic ones may be looked at without it.
-  std::atomic<uint64_t> generation_{0};  // each loop has its own
-  std::atomic<int> busy_{0};             // workers in the loop
-  bool open_ = false;                    // workers may join the loop
-  bool stop_ = false;
-  int sleeping_ = 0;                     // workers in wake_.Wait
-  Body body_ = nullptr;
-  void* user_ = nullptr;
-  int64_t count_ = 0;
-  std::atomic<int64_t> next_{0};
 };
 
 // Where the bodies of one loop wait for each other, as often as they like. Only for loops of at most ThreadPool::size()
