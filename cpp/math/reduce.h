@@ -15,7 +15,7 @@ namespace wherry::math {
 
 inline constexpr int kMaxReduceRuns = 4;   // of each kind; 8 dims alternate at most so often
 inline constexpr int64_t kReduceLanes = 16;
-inline constexpr int64_t kReduceTile = 128;
+inline constexpr int64_t kReduceTile = 128;  // the most columns of a piece
 
 struct ReducePlan {
   int32_t kept_rank = 0;     // kept runs but for the innermost
@@ -25,14 +25,15 @@ struct ReducePlan {
   int64_t terms = 1;         // elements that one output is made of
   int64_t outputs = 1;
   int64_t units = 1;         // independent pieces of work
+  int64_t tile = 1;          // columns of a piece, where the innermost run is kept: no result depends on it
   int64_t kept_dims[kMaxReduceRuns] = {};
   int64_t kept_strides[kMaxReduceRuns] = {};
   int64_t reduced_dims[kMaxReduceRuns] = {};
   int64_t reduced_strides[kMaxReduceRuns] = {};
 };
 
-// dims, reduced: one for each of at most 8 dims.
-inline ReducePlan PlanReduce(const int64_t* dims, const bool* reduced, int rank) {
+// dims, reduced: one for each of at most 8 dims. threads: how many may compute units at once.
+inline ReducePlan PlanReduce(const int64_t* dims, const bool* reduced, int rank, int threads) {
   ReducePlan plan;
   int64_t sizes[8];
   bool kinds[8];
@@ -79,12 +80,13 @@ inline ReducePlan PlanReduce(const int64_t* dims, const bool* reduced, int rank)
     plan.reduced_dims[i] = gone_dims[gone - 1 - i];
     plan.reduced_strides[i] = gone_strides[gone - 1 - i];
   }
-  const int64_t tiles = (plan.inner + kReduceTile - 1) / kReduceTile;
-  if (plan.outputs == 0) {
-    plan.units = 0;
-  } else {
-    plan.units = plan.inner_reduced != 0 ? plan.outputs : plan.outputs / plan.inner * tiles;
-  }
+  plan.units = plan.outputs;
+  if (plan.inner_reduced != 0 || plan.outputs == 0) return plan;
+  plan.tile = 2 * kReduceTile;
+  do {
+    plan.tile /= 2;
+    plan.units = plan.outputs / plan.inner * ((plan.inner + plan.tile - 1) / plan.tile);
+  } while (plan.tile > kReduceLanes && plan.units < 2 * threads && threads > 1);
   return plan;
 }
 
@@ -144,11 +146,11 @@ void Reduce(const ReducePlan& plan, const typename Op::In* in, typename Op::Out*
     }
     return;
   }
-  const int64_t tiles = (plan.inner + kReduceTile - 1) / kReduceTile;
+  const int64_t tiles = (plan.inner + plan.tile - 1) / plan.tile;
   for (int64_t unit = begin; unit < end; ++unit) {
     const int64_t row_index = unit / tiles;
-    const int64_t column = unit % tiles * kReduceTile;
-    const int64_t width = plan.inner - column < kReduceTile ? plan.inner - column : kReduceTile;
+    const int64_t column = unit % tiles * plan.tile;
+    const int64_t width = plan.inner - column < plan.tile ? plan.inner - column : plan.tile;
     const In* from = in + NestOffset(plan.kept_dims, plan.kept_strides, plan.kept_rank, row_index) + column;
     Sum sums[kReduceTile];
     for (int64_t i = 0; i < width; ++i) sums[i] = Op::Start();

@@ -6,12 +6,12 @@ import itertools
 
 import numpy as np
 import pytest
-from harness import run_kernel, untested
+from harness import FLOAT_ISAS, run_kernel, untested
 from tolerance import assert_exact, assert_sums
 
 TYPES = {"f32": np.float32, "i32": np.int32, "i64": np.int64, "b1": np.bool_}
 KEYS = [key for key in untested("reduce", None) if not key.startswith("Arg")]
-SHAPES = [(7,), (33, 5), (2, 3, 4), (3, 1, 17, 2), (1, 6, 6, 130)]
+SHAPES = [(7,), (33, 5), (2, 3, 4), (3, 1, 17, 2), (1, 6, 6, 130), (2, 9, 300)]
 
 
 def operand(short: str, shape: tuple[int, ...], seed: int = 0) -> np.ndarray:
@@ -32,7 +32,18 @@ def tensorflow(op: str, x: np.ndarray, axes: object, keep_dims: bool) -> np.ndar
 def check(key: str, x: np.ndarray, axes: np.ndarray, keep_dims: bool, threads: int = 1) -> None:
     op, short = key.rsplit("_", 1)
     expected = tensorflow(op, x, axes, keep_dims)
-    (y,) = run_kernel(key, [x, axes], {"keep_dims": keep_dims}, [(TYPES[short], expected.shape)], threads=threads)
+    isas = FLOAT_ISAS if key in ("Sum_f32", "Mean_f32", "Max_f32", "Min_f32") else (None,)
+    for isa in isas:
+        wanted = [(TYPES[short], expected.shape)]
+        results = [run_kernel(key, [x, axes], {"keep_dims": keep_dims}, wanted, n, isa)[0] for n in {1, threads}]
+        assert_exact(results[-1], results[0])
+        check_result(key, x, axes, keep_dims, results[0], expected)
+
+
+def check_result(
+    key: str, x: np.ndarray, axes: np.ndarray, keep_dims: bool, y: np.ndarray, expected: np.ndarray
+) -> None:
+    op = key.rsplit("_", 1)[0]
     if key in ("Sum_f32", "Mean_f32"):
         magnitude = np.nan_to_num(np.abs(x).astype(np.float64), posinf=0.0)
         reduce = np.sum if op == "Sum" else np.mean

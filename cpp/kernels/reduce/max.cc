@@ -12,11 +12,8 @@ struct MaxOf {
   using In = T;
   using Sum = T;
   using Out = T;
-  static Sum Start() {
-    if constexpr (std::numeric_limits<T>::has_infinity) return -std::numeric_limits<T>::infinity();
-    return std::numeric_limits<T>::lowest();
-  }
-  static Sum Add(Sum best, In x) { return (x > best) | (x != x) ? x : best; }
+  static Sum Start() { return std::numeric_limits<T>::lowest(); }
+  static Sum Add(Sum best, In x) { return x > best ? x : best; }
   static Sum Join(Sum a, Sum b) { return Add(a, b); }
   static Out Finish(Sum best, int64_t) { return best; }
 };
@@ -25,7 +22,7 @@ struct MaxOf {
 
 #if WHERRY_SELECTED(Max_f32)
 WHERRY_PREPARE(Max_f32) { return PrepareReduce(context, kDTypeOf<float>, kDTypeOf<float>); }
-WHERRY_RUN(Max_f32) { return RunReduce<MaxOf<float>>(context); }
+WHERRY_RUN(Max_f32) { return RunReduceFloats(context, &math::MaxFloats); }
 #endif
 
 #if WHERRY_SELECTED(Max_i32)

@@ -12,11 +12,8 @@ struct MinOf {
   using In = T;
   using Sum = T;
   using Out = T;
-  static Sum Start() {
-    if constexpr (std::numeric_limits<T>::has_infinity) return std::numeric_limits<T>::infinity();
-    return std::numeric_limits<T>::max();
-  }
-  static Sum Add(Sum best, In x) { return (x < best) | (x != x) ? x : best; }
+  static Sum Start() { return std::numeric_limits<T>::max(); }
+  static Sum Add(Sum best, In x) { return x < best ? x : best; }
   static Sum Join(Sum a, Sum b) { return Add(a, b); }
   static Out Finish(Sum best, int64_t) { return best; }
 };
@@ -25,7 +22,7 @@ struct MinOf {
 
 #if WHERRY_SELECTED(Min_f32)
 WHERRY_PREPARE(Min_f32) { return PrepareReduce(context, kDTypeOf<float>, kDTypeOf<float>); }
-WHERRY_RUN(Min_f32) { return RunReduce<MinOf<float>>(context); }
+WHERRY_RUN(Min_f32) { return RunReduceFloats(context, &math::MinFloats); }
 #endif
 
 #if WHERRY_SELECTED(Min_i32)

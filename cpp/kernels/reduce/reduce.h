@@ -5,6 +5,7 @@
 #include "kernels/select.h"
 #include "kernels/shape.h"
 #include "math/reduce.h"
+#include "math/reduce_f32.h"
 
 namespace wherry::kernels {
 
@@ -35,21 +36,34 @@ inline Status PrepareReduce(PrepareContext& context, DType in, DType out) {
     }
   }
   WHERRY_RETURN_IF_ERROR(ExpectOutputShape(context, 0, {dims, rank}));
-  context.params<math::ReducePlan>() = math::PlanReduce(input.dims, reduced, input.rank);
+  context.params<math::ReducePlan>() = math::PlanReduce(input.dims, reduced, input.rank, context.num_threads());
   return Status::Ok();
+}
+
+// body(begin, end) for all units of the plan, on all threads.
+template <typename Body>
+void ForReduceUnits(const RunContext& context, const Body& body) {
+  constexpr int64_t kElementsPerThread = 32768;
+  const math::ReducePlan& plan = context.params<math::ReducePlan>();
+  const int64_t per_unit = plan.terms * plan.tile;
+  const int64_t grain = 1 + kElementsPerThread / (per_unit > 0 ? per_unit : 1);
+  context.threads().ForRange(plan.units, grain, [&](int64_t begin, int64_t end, int) { body(begin, end); });
 }
 
 template <typename Op>
 Status RunReduce(RunContext& context) {
-  constexpr int64_t kElementsPerThread = 32768;
   const math::ReducePlan& plan = context.params<math::ReducePlan>();
   const auto* in = context.input(0).as<const typename Op::In>();
   auto* out = context.output(0).as<typename Op::Out>();
-  const int64_t per_unit = plan.terms * (plan.inner_reduced != 0 ? 1 : math::kReduceTile);
-  const int64_t grain = 1 + kElementsPerThread / (per_unit > 0 ? per_unit : 1);
-  context.threads().ForRange(plan.units, grain, [&](int64_t begin, int64_t end, int) {
-    math::Reduce<Op>(plan, in, out, begin, end);
-  });
+  ForReduceUnits(context, [&](int64_t begin, int64_t end) { math::Reduce<Op>(plan, in, out, begin, end); });
+  return Status::Ok();
+}
+
+inline Status RunReduceFloats(RunContext& context, math::ReduceFloats reduce) {
+  const math::ReducePlan& plan = context.params<math::ReducePlan>();
+  const float* in = context.input(0).as<const float>();
+  float* out = context.output(0).as<float>();
+  ForReduceUnits(context, [&](int64_t begin, int64_t end) { reduce(plan, in, out, begin, end, context.isa()); });
   return Status::Ok();
 }
 

@@ -7,17 +7,6 @@ namespace wherry::kernels {
 
 namespace {
 
-// Sums in double: as exact as float32 can show, in any order.
-struct SumFloat {
-  using In = float;
-  using Sum = double;
-  using Out = float;
-  static Sum Start() { return 0.0; }
-  static Sum Add(Sum sum, In x) { return sum + static_cast<double>(x); }
-  static Sum Join(Sum a, Sum b) { return a + b; }
-  static Out Finish(Sum sum, int64_t) { return static_cast<float>(sum); }
-};
-
 // Integers wrap.
 template <typename T>
 struct SumInteger {
@@ -34,7 +23,7 @@ struct SumInteger {
 
 #if WHERRY_SELECTED(Sum_f32)
 WHERRY_PREPARE(Sum_f32) { return PrepareReduce(context, kDTypeOf<float>, kDTypeOf<float>); }
-WHERRY_RUN(Sum_f32) { return RunReduce<SumFloat>(context); }
+WHERRY_RUN(Sum_f32) { return RunReduceFloats(context, &math::SumFloats); }
 #endif
 
 #if WHERRY_SELECTED(Sum_i32)
