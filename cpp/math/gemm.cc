@@ -148,8 +148,11 @@ struct Ahead {
 
   void Find(int64_t panel, int width, int64_t depth, TileStore* store) const {
     if (b == nullptr) return;
-    const int64_t line = width * depth * tile / tiles;
-    store->ahead = b + (panel + line / depth) * panel_stride + line % depth * kPanelColumns;
+    const int64_t lines = width * depth / tiles;
+    for (int64_t i = 0; i < 2; ++i) {
+      const int64_t line = width * depth * tile / tiles + lines / 2 * i;
+      store->ahead[i] = b + (panel + line / depth) * panel_stride + line % depth * kPanelColumns;
+    }
     store->ahead_step = std::min(kPanelColumns, width * kPanelColumns / tiles);
   }
 };

@@ -47,9 +47,10 @@ struct TileStore {
   int64_t residual_stride = 0;
   float low = 0.0F;  // then clamped to [low, high]; NaN passes
   float high = 0.0F;
-  // Fetched into the second-level cache meanwhile, on x86 by tiles of kAheadRows or more: the line at
-  // ahead + k * ahead_step for every k. Null: nothing (ahead_step must be 0).
-  const float* ahead = nullptr;
+  // Fetched into the second-level cache meanwhile, on x86 by tiles of kAheadRows or more: at every second k the line at
+  // ahead[0] + k / 2 * ahead_step, at the others that from ahead[1]. Two runs of lines arrive sooner than one, as each
+  // has its own place in the prefetcher that guesses what comes next. Null: nothing (ahead_step must be 0).
+  const float* ahead[2] = {};
   int64_t ahead_step = 0;
 };
 
@@ -81,7 +82,8 @@ void Tile(const float* HWY_RESTRICT a, const float* HWY_RESTRICT b, int64_t pane
     }
   }
   int64_t k = 0;
-  [[maybe_unused]] const float* ahead = store.ahead != nullptr ? store.ahead : b;
+  [[maybe_unused]] const float* ahead = store.ahead[0] != nullptr ? store.ahead[0] : b;
+  [[maybe_unused]] const float* ahead_then = store.ahead[0] != nullptr ? store.ahead[1] : b;
 #if HWY_ARCH_ARM_A64
   if constexpr (kPanels == 1) {
     if (depth >= 4) {
@@ -106,7 +108,9 @@ void Tile(const float* HWY_RESTRICT a, const float* HWY_RESTRICT b, int64_t pane
   for (; k < depth; ++k) {
     if constexpr (HWY_ARCH_X86 && kRows >= kAheadRows) {
       __builtin_prefetch(ahead, 0, 2);
-      ahead += store.ahead_step;
+      const float* const after = ahead + store.ahead_step;
+      ahead = ahead_then;
+      ahead_then = after;
     }
     V column[kVectors];
     HWY_UNROLL(16)
