@@ -44,7 +44,7 @@ class Kernel:
 
 KERNELS = (
     Kernel("float32", "gemm.cc", "4TileILi6ELi1EE", "fmla", 4, "fmla v{}.4s, v30.4s, v31.s[1]"),
-    Kernel("int8, SDOT", "qgemm_neon.cc", "10SignedTileILi6EE", "sdot", 16, "sdot v{}.4s, v30.16b, v31.4b[1]"),
+    Kernel("int8, SDOT", "qgemm_dot.cc", "10SignedTileILi6EE", "sdot", 16, "sdot v{}.4s, v30.16b, v31.4b[1]"),
 )
 
 

@@ -1,5 +1,5 @@
 // Products of 8-bit codes for CPUs without dot-product instructions: codes become int16, whose products are added in
-// pairs (PMADDWD) or widened (SMLAL).
+// pairs (PMADDWD).
 #include "math/qgemm_multiply.h"
 
 #include <algorithm>
@@ -10,6 +10,7 @@
 #include "hwy/highway.h"
 #include "math/dispatch.h"
 
+#if !HWY_ARCH_ARM  // which has qgemm_neon.cc
 HWY_BEFORE_NAMESPACE();
 namespace wherry::math::HWY_NAMESPACE {
 
@@ -20,8 +21,8 @@ using PairTag = hn::Repartition<int16_t, SumTag>;
 inline constexpr int kSumLanes = static_cast<int>(hn::MaxLanes(SumTag()));
 inline constexpr int kSumVectors = 16 / kSumLanes;  // of one panel
 inline constexpr int64_t kBlockGroups = 64;
-// Sums, and on ARM twice as many, stay in registers.
-inline constexpr int kCodeTileRows = kSumLanes == 16 ? 12 : kSumLanes == 8 ? 4 : HWY_ARCH_X86 ? 2 : 2;
+// Sums stay in registers.
+inline constexpr int kCodeTileRows = kSumLanes == 16 ? 12 : kSumLanes == 8 ? 4 : 2;
 
 // One panel's groups [begin, end) as pairs of int16: [2 * groups][16 columns][2].
 void WidenPanel(const int8_t* codes, int64_t groups, int16_t* out) {
@@ -109,11 +110,12 @@ void MultiplyCodes(const CodeBlock& block) {
 
 }  // namespace wherry::math::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
+#endif
 
 #if HWY_ONCE
 namespace wherry::math {
 
-CodeMultiplier CodeMultiplierFor(Isa isa, [[maybe_unused]] int64_t rows) {
+CodeMultiplier CodeMultiplierFor([[maybe_unused]] Isa isa, [[maybe_unused]] int64_t rows) {
 #if defined(WHERRY_ISA_AMX)
   // In products of few rows most of a tile would be empty.
   if (isa >= Isa::kAmx && rows > kCodeFewRows) return {16, &BeginAmx, &EndAmx, &MultiplyCodesAmx};
@@ -130,7 +132,11 @@ CodeMultiplier CodeMultiplierFor(Isa isa, [[maybe_unused]] int64_t rows) {
 #if defined(WHERRY_ISA_DOTPROD)
   if (isa >= Isa::kDotProduct) return {1, nullptr, nullptr, &MultiplyCodesDot};
 #endif
+#if defined(__ARM_NEON)
+  return {1, nullptr, nullptr, &MultiplyCodesNeon};
+#else
   return {1, nullptr, nullptr, WHERRY_SELECT(isa, MultiplyCodes)};
+#endif
 }
 
 }  // namespace wherry::math

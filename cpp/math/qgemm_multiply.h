@@ -49,6 +49,7 @@ void MultiplyCodesAvx512Vnni(const CodeBlock& block);
 void MultiplyCodesAmx(const CodeBlock& block);
 void BeginAmx();
 void EndAmx();
+void MultiplyCodesNeon(const CodeBlock& block);
 void MultiplyCodesDot(const CodeBlock& block);
 void MultiplyCodesI8mm(const CodeBlock& block);
 

@@ -1,120 +1,55 @@
-// Products of 8-bit codes on 64-bit ARM: SDOT, which takes four multiply-adds for each 32-bit lane, and with the
-// extension I8MM USMMLA, which multiplies two rows by two columns over eight k. Both loop over chunks of k whose part of B
-// stays in the first-level cache while tiles of rows pass.
-#include "math/qgemm_multiply.h"
+// Products of 8-bit codes on ARM CPUs without dot product: SMULL and SMLAL add two products of signed codes in int16, which
+// holds them as long as B's codes are above -128 (the compiler makes no other), and SADALP adds pairs of these to int32.
+#include "math/qgemm_neon.h"
 
-#if defined(WHERRY_ISA_DOTPROD) || defined(WHERRY_ISA_I8MM)
-#include <arm_neon.h>
-
+#if defined(__ARM_NEON)
 #include <algorithm>
 #include <cstring>
-
-#include "hwy/base.h"  // HWY_UNROLL
-#include "math/tile_neon.h"
 
 namespace wherry::math {
 namespace {
 
-constexpr int kTileRows = 6;
-constexpr int64_t kStep = 16;         // k that a tile takes of each row at a time
-constexpr int64_t kChunkSteps = 48;   // 12 KiB of a panel
-constexpr int64_t kStepBytes = kStep / kQuad * kQuadBytes;  // of a panel
-constexpr int kPanelVectors = 4;
+constexpr int64_t kChunkSteps = 48;  // 12 KiB of a panel
 
-// SDOT takes signed codes on both sides: A's become a - 128, and 128 times the sum of B's column is added again.
-struct SignedLanes {
-  using Vector = int32x4_t;
-  static constexpr uint8_t kFlip = 0x80;
-  template <int kLane>
-  [[gnu::always_inline]] static void MultiplyAdd(Vector& sum, Vector b, Vector a) {
-    asm volatile("sdot %0.4s, %1.16b, %2.4b[%3]" : "+w"(sum) : "w"(b), "w"(a), "i"(kLane));
+void PackRow(const uint8_t* codes, uint8x16_t flips, int64_t rows, int copies, uint8_t* out) {
+  const uint8x16_t row = veorq_u8(vld1q_u8(codes), flips);
+  if (copies == 1) {
+    vst1q_u8(out, row);
+    return;
   }
-};
-
-// SUDOT, a part of I8MM, takes them as they are.
-struct MixedLanes {
-  using Vector = int32x4_t;
-  static constexpr uint8_t kFlip = 0;
-  template <int kLane>
-  [[gnu::always_inline]] static void MultiplyAdd(Vector& sum, Vector b, Vector a) {
-    asm volatile("sudot %0.4s, %1.16b, %2.4b[%3]" : "+w"(sum) : "w"(b), "w"(a), "i"(kLane));
-  }
-};
-
-// How a tile's sums begin and end.
-struct TileSums {
-  int32_t* sums;     // [rows][stride]
-  int64_t stride;
-  bool adds;         // to what is there
-  bool measures;     // the last row of A is ones, and is not a row of the product: it yields `columns`
-  int32_t* columns;  // 128 * sum of each column's codes, which every row begins with or, if it is measured, ends with
-};
-
-// sums = A x B for one panel. a: [steps][kRows][16]. b: [steps][4][16][4].
-template <typename Lanes, int kRows>
-[[gnu::always_inline]] inline void DotTile(const uint8_t* a, const int8_t* b, int64_t steps, const TileSums& out) {
-  int32x4_t sum[kRows][kPanelVectors];
-  HWY_UNROLL(16)
-  for (int v = 0; v < kPanelVectors; ++v) {
-    const int32x4_t column = out.measures ? vdupq_n_s32(0) : vld1q_s32(out.columns + 4 * v);
-    HWY_UNROLL(16)
-    for (int r = 0; r < kRows; ++r) sum[r][v] = column;
-  }
-  NeonTile<Lanes, kRows, kStep, kRows * kStep>::Run(a, b, steps, sum);
-  if (out.measures) {
-    HWY_UNROLL(16)
-    for (int v = 0; v < kPanelVectors; ++v) {
-      const int32x4_t column = vshlq_n_s32(sum[kRows - 1][v], 7);
-      vst1q_s32(out.columns + 4 * v, column);
-      HWY_UNROLL(16)
-      for (int r = 0; r < kRows - 1; ++r) sum[r][v] = vaddq_s32(sum[r][v], column);
-    }
-  }
-  HWY_UNROLL(16)
-  for (int r = 0; r < kRows; ++r) {
-    if (r < kRows - 1 || !out.measures) {
-      HWY_UNROLL(16)
-      for (int v = 0; v < kPanelVectors; ++v) {
-        int32_t* const at = out.sums + r * out.stride + 4 * v;
-        vst1q_s32(at, out.adds ? vaddq_s32(sum[r][v], vld1q_s32(at)) : sum[r][v]);
-      }
-    }
-  }
+  uint32_t groups[4];
+  vst1q_u32(groups, vreinterpretq_u32_u8(row));
+  for (int g = 0; g < 4; ++g) vst1q_u8(out + g * rows * kCodeStep, vreinterpretq_u8_u32(vdupq_n_u32(groups[g])));
 }
 
-// For kTileRows at most.
-struct Tiles {
-  void (*of_rows[kTileRows])(const uint8_t* a, const int8_t* b, int64_t steps, const TileSums& out);  // 1, 2, ...
-  int most_rows;
-  uint8_t flip;  // of Lanes
-};
-
-// Rows of A as a tile reads them, [steps][rows][16], with the bits of `flip` changed; one more row of ones if `ones`.
-void PackRows(const uint8_t* a, int64_t a_stride, int64_t rows, bool ones, int64_t steps, uint8_t flip, uint8_t* out) {
-  const uint8x16_t flips = vdupq_n_u8(flip);
-  for (int64_t s = 0; s < steps; ++s) {
-    for (int64_t r = 0; r < rows; ++r, out += kStep) {
-      vst1q_u8(out, veorq_u8(vld1q_u8(a + r * a_stride + s * kStep), flips));
+// `rows` rows of A, the last of which is ones if `ones`.
+void PackRows(const uint8_t* a, int64_t a_stride, int64_t rows, bool ones, int64_t steps, const CodeTiles& tiles,
+              uint8_t* out) {
+  alignas(16) static constexpr uint8_t kOnes[kCodeStep] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
+  const uint8x16_t flips = vdupq_n_u8(tiles.is_signed ? 0x80 : 0);
+  for (int64_t s = 0; s < steps; ++s, out += tiles.copies * rows * kCodeStep) {
+    const int64_t of_a = ones ? rows - 1 : rows;
+    for (int64_t r = 0; r < of_a; ++r) {
+      PackRow(a + r * a_stride + s * kCodeStep, flips, rows, tiles.copies, out + r * kCodeStep);
     }
-    if (ones) {
-      vst1q_u8(out, vdupq_n_u8(1));
-      out += kStep;
-    }
+    if (ones) PackRow(kOnes, vdupq_n_u8(0), rows, tiles.copies, out + of_a * kCodeStep);
   }
 }
 
 // The part of a block's products that is [first, first + steps) of A's steps times the steps at b.
-void MultiplyChunk(const CodeBlock& block, const Tiles& tiles, int64_t first, int64_t steps, const int8_t* b,
+void MultiplyChunk(const CodeBlock& block, const CodeTiles& tiles, int64_t first, int64_t steps, const int8_t* b,
                    int64_t panel_stride) {
-  alignas(16) uint8_t rows[kChunkSteps * kTileRows * kStep];
+  alignas(16) uint8_t rows[kChunkSteps * 12 * kCodeStep];  // 6 rows, or 3 with 4 copies
   alignas(16) int32_t columns[kCodeFewRowsPanels][kCodeColumns] = {};
   const int64_t stride = block.panels * kCodeColumns;
   for (int64_t row = 0; row < block.rows;) {
-    const bool measures = tiles.flip != 0 && row == 0;
-    const int64_t count = std::min<int64_t>(block.rows - row, tiles.most_rows - (measures ? 1 : 0));
-    PackRows(block.a + row * block.a_stride + first * kStep, block.a_stride, count, measures, steps, tiles.flip, rows);
+    const bool measures = tiles.is_signed && row == 0;
+    const int64_t extra = measures ? 1 : 0;
+    const int64_t count = std::min<int64_t>(block.rows - row, tiles.most_rows - extra);
+    PackRows(block.a + row * block.a_stride + first * kCodeStep, block.a_stride, count + extra, measures, steps, tiles,
+             rows);
     for (int64_t p = 0; p < block.panels; ++p) {
-      tiles.of_rows[count - (measures ? 0 : 1)](
+      tiles.of_rows[count + extra - 1](
           rows, b + p * panel_stride, steps,
           {block.sums + row * stride + p * kCodeColumns, stride, first != 0, measures, columns[p]});
     }
@@ -122,148 +57,85 @@ void MultiplyChunk(const CodeBlock& block, const Tiles& tiles, int64_t first, in
   }
 }
 
-void MultiplyByTiles(const CodeBlock& block, const Tiles& tiles) {
-  const int64_t steps = block.groups * kQuad / kStep;
-  for (int64_t first = 0; first < steps; first += kChunkSteps) {
-    MultiplyChunk(block, tiles, first, std::min(kChunkSteps, steps - first), block.b + first * kStepBytes,
-                  block.panel_stride);
-  }
-  const size_t rest = static_cast<size_t>(block.groups * kQuadBytes - steps * kStepBytes);
-  if (rest == 0) return;
-  alignas(16) int8_t last[kCodeFewRowsPanels][kStepBytes];  // filled up with zeros
-  for (int64_t p = 0; p < block.panels; ++p) {
-    std::memcpy(last[p], block.b + p * block.panel_stride + steps * kStepBytes, rest);
-    std::memset(last[p] + rest, 0, sizeof(last[p]) - rest);
-  }
-  MultiplyChunk(block, tiles, steps, 1, last[0], kStepBytes);
-}
-
-}  // namespace
-
-#if defined(WHERRY_ISA_DOTPROD)
-#define WHERRY_DOTPROD __attribute__((target("dotprod")))
-namespace {
-
+// Rows by 8 columns, twice. Sums of two columns lie in a vector, each in two parts.
 template <int kRows>
-WHERRY_DOTPROD void SignedTile(const uint8_t* a, const int8_t* b, int64_t steps, const TileSums& out) {
-  DotTile<SignedLanes, kRows>(a, b, steps, out);
-}
-
-constexpr Tiles kSignedTiles = {
-    {&SignedTile<1>, &SignedTile<2>, &SignedTile<3>, &SignedTile<4>, &SignedTile<5>, &SignedTile<6>},
-    kTileRows,
-    SignedLanes::kFlip};
-
-}  // namespace
-
-void MultiplyCodesDot(const CodeBlock& block) { MultiplyByTiles(block, kSignedTiles); }
-#endif  // WHERRY_ISA_DOTPROD
-
-#if defined(WHERRY_ISA_I8MM)
-#define WHERRY_I8MM __attribute__((target("i8mm")))
-namespace {
-
-template <int kRows>
-WHERRY_I8MM void MixedTile(const uint8_t* a, const int8_t* b, int64_t steps, const TileSums& out) {
-  DotTile<MixedLanes, kRows>(a, b, steps, out);
-}
-
-constexpr Tiles kMixedTiles = {
-    {&MixedTile<1>, &MixedTile<2>, &MixedTile<3>, &MixedTile<4>}, kCodeFewRows, MixedLanes::kFlip};
-
-constexpr int64_t kPairStep = 8;         // k that USMMLA takes
-constexpr int64_t kPairSteps = 32;       // in a chunk: 4 KiB of a panel
-constexpr int kPairVectors = 8;          // of a panel's step: two columns each
-
-// Groups of a panel in pairs: [steps][8][2 columns][8 k].
-void ZipPanel(const int8_t* codes, int64_t groups, int8_t* out) {
-  for (int64_t g = 0; g < groups; g += 2, codes += 2 * kQuadBytes) {
-    for (int v = 0; v < kPanelVectors; ++v, out += 32) {
-      const int32x4_t first = vreinterpretq_s32_s8(vld1q_s8(codes + 16 * v));
-      const int32x4_t second =
-          g + 1 < groups ? vreinterpretq_s32_s8(vld1q_s8(codes + kQuadBytes + 16 * v)) : vdupq_n_s32(0);
-      vst1q_s8(out, vreinterpretq_s8_s32(vzip1q_s32(first, second)));
-      vst1q_s8(out + 16, vreinterpretq_s8_s32(vzip2q_s32(first, second)));
-    }
-  }
-}
-
-// Rows of A in pairs: [steps][pairs][2 rows][8 k]. The partner of an odd last row is a row of zeros.
-void ZipRows(const uint8_t* a, int64_t a_stride, int64_t rows, int64_t steps, uint8_t* out) {
-  for (int64_t s = 0; s < steps; ++s) {
-    for (int64_t r = 0; r < rows; r += 2, out += 16) {
-      const uint8_t* const at = a + r * a_stride + s * kPairStep;
-      vst1q_u8(out, vcombine_u8(vld1_u8(at), r + 1 < rows ? vld1_u8(at + a_stride) : vdup_n_u8(0)));
-    }
-  }
-}
-
-// 2 * kPairs rows, the last of which may not exist, by one panel.
-template <int kPairs>
-WHERRY_I8MM void PairTile(const uint8_t* a, const int8_t* b, int64_t steps, int64_t rows, int32_t* sums, int64_t stride,
-                          bool adds) {
-  int32x4_t sum[kPairs][kPairVectors];
-  HWY_UNROLL(16)
-  for (int p = 0; p < kPairs; ++p) {
+void WideTile(const uint8_t* a, const int8_t* b, int64_t steps, const CodeTileSums& out) {
+  for (int half = 0; half < 2; ++half) {
+    int32x4_t part[kRows][4];
     HWY_UNROLL(16)
-    for (int v = 0; v < kPairVectors; ++v) sum[p][v] = vdupq_n_s32(0);
-  }
-  for (int64_t s = 0; s < steps; ++s, a += 16 * kPairs, b += 16 * kPairVectors) {
-    uint8x16_t row[kPairs];
-    HWY_UNROLL(16)
-    for (int p = 0; p < kPairs; ++p) row[p] = vld1q_u8(a + 16 * p);
-    HWY_UNROLL(16)
-    for (int v = 0; v < kPairVectors; ++v) {
-      const int8x16_t column = vld1q_s8(b + 16 * v);
+    for (int r = 0; r < kRows; ++r) {
       HWY_UNROLL(16)
-      for (int p = 0; p < kPairs; ++p) sum[p][v] = vusmmlaq_s32(sum[p][v], row[p], column);
+      for (int v = 0; v < 4; ++v) part[r][v] = vdupq_n_s32(0);
     }
-  }
-  HWY_UNROLL(16)
-  for (int r = 0; r < rows; ++r) {
-    HWY_UNROLL(16)
-    for (int v = 0; v < kPanelVectors; ++v) {
-      // A vector of sums holds two columns of the even row, then of the odd one.
-      const int64x2_t left = vreinterpretq_s64_s32(sum[r / 2][2 * v]);
-      const int64x2_t right = vreinterpretq_s64_s32(sum[r / 2][2 * v + 1]);
-      int32x4_t value = vreinterpretq_s32_s64(r % 2 == 0 ? vzip1q_s64(left, right) : vzip2q_s64(left, right));
-      int32_t* const at = sums + r * stride + 4 * v;
-      if (adds) value = vaddq_s32(value, vld1q_s32(at));
-      vst1q_s32(at, value);
-    }
-  }
-}
-
-constexpr void (*kPairTiles[kTileRows / 2])(const uint8_t*, const int8_t*, int64_t, int64_t, int32_t*, int64_t,
-                                            bool) = {&PairTile<1>, &PairTile<2>, &PairTile<3>};
-
-}  // namespace
-
-void MultiplyCodesI8mm(const CodeBlock& block) {
-  if (block.rows <= kCodeFewRows) {  // columns would be put in pairs for too few rows
-    MultiplyByTiles(block, kMixedTiles);
-    return;
-  }
-  alignas(16) uint8_t rows[kPairSteps * kTileRows * kPairStep];
-  alignas(16) int8_t columns[kCodeBlockPanels][kPairSteps * kPairVectors * 16];
-  const int64_t stride = block.panels * kCodeColumns;
-  for (int64_t g0 = 0; g0 < block.groups; g0 += kPairSteps * 2) {
-    const int64_t groups = std::min(kPairSteps * 2, block.groups - g0);
-    const int64_t steps = (groups + 1) / 2;
-    for (int64_t p = 0; p < block.panels; ++p) {
-      ZipPanel(block.b + p * block.panel_stride + g0 * kQuadBytes, groups, columns[p]);
-    }
-    for (int64_t row = 0; row < block.rows; row += kTileRows) {
-      const int64_t count = std::min<int64_t>(kTileRows, block.rows - row);
-      ZipRows(block.a + row * block.a_stride + g0 * kQuad, block.a_stride, count, steps, rows);
-      for (int64_t p = 0; p < block.panels; ++p) {
-        kPairTiles[(count - 1) / 2](rows, columns[p], steps, count,
-                                    block.sums + row * stride + p * kCodeColumns, stride, g0 != 0);
+    const int8_t* row = reinterpret_cast<const int8_t*>(a);
+    const int8_t* column = b + half * kQuadBytes / 2;
+    for (int64_t pair = 0; pair < 2 * steps; ++pair, row += 2 * kRows * kCodeStep, column += 2 * kQuadBytes) {
+      HWY_UNROLL(16)
+      for (int v = 0; v < 2; ++v) {
+        const int8x16_t b0 = vld1q_s8(column + 16 * v);
+        const int8x16_t b1 = vld1q_s8(column + 16 * v + kQuadBytes);
+        // Row after row in each of three stages, so that none waits for the one before it.
+        int8x16_t a1[kRows];
+        int16x8_t low[kRows], high[kRows];
+        HWY_UNROLL(16)
+        for (int r = 0; r < kRows; ++r) {
+          const int8x16_t a0 = vld1q_s8(row + r * kCodeStep);
+          a1[r] = vld1q_s8(row + (kRows + r) * kCodeStep);
+          low[r] = vmull_s8(vget_low_s8(b0), vget_low_s8(a0));
+          high[r] = vmull_s8(vget_high_s8(b0), vget_high_s8(a0));
+        }
+        HWY_UNROLL(16)
+        for (int r = 0; r < kRows; ++r) {
+          low[r] = vmlal_s8(low[r], vget_low_s8(b1), vget_low_s8(a1[r]));
+          high[r] = vmlal_s8(high[r], vget_high_s8(b1), vget_high_s8(a1[r]));
+        }
+        HWY_UNROLL(16)
+        for (int r = 0; r < kRows; ++r) {
+          part[r][2 * v] = vpadalq_s16(part[r][2 * v], low[r]);
+          part[r][2 * v + 1] = vpadalq_s16(part[r][2 * v + 1], high[r]);
+        }
       }
     }
+    int32x4_t sum[kRows][2];
+    HWY_UNROLL(16)
+    for (int r = 0; r < kRows; ++r) {
+      HWY_UNROLL(16)
+      for (int v = 0; v < 2; ++v) {
+        const int32x4_t low = part[r][2 * v], high = part[r][2 * v + 1];
+        sum[r][v] = vcombine_s32(vpadd_s32(vget_low_s32(low), vget_high_s32(low)),
+                                 vpadd_s32(vget_low_s32(high), vget_high_s32(high)));
+      }
+    }
+    FinishTile(sum, out, half * 8);
   }
 }
-#endif  // WHERRY_ISA_I8MM
+
+// 16 registers hold what two rows need, 32 what three need.
+#if defined(__aarch64__)
+constexpr CodeTiles kWideTiles = {{&WideTile<1>, &WideTile<2>, &WideTile<3>}, 3, 4, true};
+#else
+constexpr CodeTiles kWideTiles = {{&WideTile<1>, &WideTile<2>}, 2, 4, true};
+#endif
+
+}  // namespace
+
+void MultiplyByTiles(const CodeBlock& block, const CodeTiles& tiles) {
+  const int64_t steps = block.groups * kQuad / kCodeStep;
+  for (int64_t first = 0; first < steps; first += kChunkSteps) {
+    MultiplyChunk(block, tiles, first, std::min(kChunkSteps, steps - first), block.b + first * kCodeStepBytes,
+                  block.panel_stride);
+  }
+  const size_t rest = static_cast<size_t>(block.groups * kQuadBytes - steps * kCodeStepBytes);
+  if (rest == 0) return;
+  alignas(16) int8_t last[kCodeFewRowsPanels][kCodeStepBytes];  // filled up with zeros
+  for (int64_t p = 0; p < block.panels; ++p) {
+    std::memcpy(last[p], block.b + p * block.panel_stride + steps * kCodeStepBytes, rest);
+    std::memset(last[p] + rest, 0, sizeof(last[p]) - rest);
+  }
+  MultiplyChunk(block, tiles, steps, 1, last[0], kCodeStepBytes);
+}
+
+void MultiplyCodesNeon(const CodeBlock& block) { MultiplyByTiles(block, kWideTiles); }
 
 }  // namespace wherry::math
-#endif
+#endif  // __ARM_NEON

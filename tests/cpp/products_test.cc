@@ -52,7 +52,7 @@ class Guarded {
 }
 
 void CheckCodes(Isa isa, int64_t rows, int64_t groups, int64_t panels) {
-  const math::CodeMultiplier multiplier = math::CodeMultiplierFor(isa);
+  const math::CodeMultiplier multiplier = math::CodeMultiplierFor(isa, rows);
   const int64_t depth = groups * math::kQuad;
   const int64_t stride = (depth + math::kCodeRowBytes - 1) / math::kCodeRowBytes * math::kCodeRowBytes;
   const int64_t held = (rows + multiplier.row_unit - 1) / multiplier.row_unit * multiplier.row_unit;
@@ -66,7 +66,7 @@ void CheckCodes(Isa isa, int64_t rows, int64_t groups, int64_t panels) {
       a.as<uint8_t>()[r * stride + k] = static_cast<uint8_t>(k >= depth ? 0 : code < 8 ? 255 : code);
     }
   }
-  for (int64_t i = 0; i < depth * columns; ++i) b.as<int8_t>()[i] = static_cast<int8_t>(Random() >> 24U);
+  for (int64_t i = 0; i < depth * columns; ++i) b.as<int8_t>()[i] = static_cast<int8_t>(Random() % 255) - 127;
   math::CodeBlock block;
   block.a = a.as<uint8_t>();
   block.a_stride = stride;
