@@ -76,7 +76,6 @@ void MultiplyCodesAvx512Vnni(const CodeBlock& block) {
         tile(block, a, block.b + panel * block.panel_stride, sums + panel * 16, stride);
       }
     };
-    if (rows == 1) take(8, &Tile512<1, 8>);
     if (rows <= kCodeFewRows) take(4, kFourPanels512[rows - 1]);
     take(2, kTwoPanels512[rows - 1]);
     take(1, kOnePanel512[rows - 1]);
