@@ -28,10 +28,10 @@ def convert(network: str, kind: str) -> dict[str, Any]:
     command = [
         sys.executable, "-m", "wherry", "compile", str(chosen.saved_model), "-o", str(path), "--json",
         "--input-shapes", f"{chosen.input}={','.join(map(str, chosen.shape))}",
-        "--quantize", FORMATS[kind], "--no-output-error",
+        "--quantize", FORMATS[kind],
     ]  # fmt: skip
-    if kind == "static":
-        command += ["--calibrate", str(chosen.samples)]
+    if kind != "float32":
+        command += ["--calibrate" if kind == "static" else "--samples", str(chosen.samples)]
     report = json.loads(common.run_process(command)[0])
     return {
         "file_bytes": path.stat().st_size,

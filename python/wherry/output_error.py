@@ -21,6 +21,7 @@ Samples = str | os.PathLike[str] | Mapping[str, np.ndarray] | None
 
 # The float32 pack is run in this many partitions, so that measuring needs little memory.
 _PARTITIONS = 16
+_BATCHES = 4
 _THREADS = min(PLANNED_THREADS, os.cpu_count() or 1)  # no more than budgets are planned for
 
 
@@ -50,10 +51,27 @@ def random_inputs(executor: Executor, seed: int = 0) -> dict[str, np.ndarray]:
     return arrays
 
 
-class FloatReference:
-    """Runs a float32 program once, when made, and keeps its inputs and outputs.
+def _batches(arrays: Mapping[str, np.ndarray], executor: Executor) -> list[dict[str, np.ndarray]]:
+    """The arrays cut into batches as the model takes them; uncut where they do not consist of such."""
+    whole = {name: np.asarray(array) for name, array in arrays.items()}
+    counts = set()
+    for name, array in whole.items():
+        shape = tuple(int(d or 0) for d in executor.inputs[name].shape or ()) if name in executor.inputs else ()
+        if not shape or array.shape[1:] != shape[1:] or shape[0] == 0 or array.shape[0] % shape[0]:
+            return [whole]
+        counts.add(array.shape[0] // shape[0])
+    if len(counts) != 1:
+        return [whole]
+    count = min(counts.pop(), _BATCHES)
+    sizes = {name: int((executor.inputs[name].shape or (1,))[0] or 1) for name in whole}
+    return [{name: a[i * sizes[name] : (i + 1) * sizes[name]] for name, a in whole.items()} for i in range(count)]
 
-    samples: inputs by name, an .npz of them, or None for random ones. Raises UsageError when they do not fit.
+
+class FloatReference:
+    """Runs a float32 program when made, and keeps its inputs and outputs.
+
+    samples: inputs by name, an .npz of them, or None for random ones. Arrays may hold several batches along their first
+    dimension, of which the first _BATCHES count. Raises UsageError when they do not fit.
     """
 
     def __init__(self, program: Program, samples: Samples) -> None:
@@ -66,10 +84,11 @@ class FloatReference:
             budget = memory_needed(path, program.name)  # the smallest: weights are mapped a partition at a time
             with Executor(path, threads=_THREADS, memory_budget=budget) as executor:
                 if samples is None:
-                    self.inputs = random_inputs(executor)
+                    self.batches = [random_inputs(executor)]
                 else:
-                    self.inputs = dict(samples) if isinstance(samples, Mapping) else read_arrays(samples)
-                self.outputs = executor.run(self.inputs)
+                    arrays = dict(samples) if isinstance(samples, Mapping) else read_arrays(samples)
+                    self.batches = _batches(arrays, executor)
+                self.outputs = [executor.run(batch) for batch in self.batches]
 
     def error_of(self, program: Program) -> float:
         """The largest of the errors that compare() gives for a program, which is packed for it and forgotten."""
@@ -84,11 +103,12 @@ class FloatReference:
     def compare(self, pack: str | os.PathLike[str]) -> dict[str, float]:
         """Output -> largest difference of the pack's from the float32 one, relative to the largest value."""
         with Executor(pack, threads=_THREADS) as executor:
-            outputs = executor.run(self.inputs)
+            outputs = [executor.run(batch) for batch in self.batches]
         errors: dict[str, float] = {}
-        for name, expected in self.outputs.items():
-            wide = expected.astype(np.float64)
-            largest = float(np.abs(wide).max(initial=0.0))
-            difference = float(np.abs(outputs[name].astype(np.float64) - wide).max(initial=0.0))
+        for name in self.outputs[0]:
+            expected = np.stack([batch[name] for batch in self.outputs]).astype(np.float64)
+            found = np.stack([batch[name] for batch in outputs]).astype(np.float64)
+            largest = float(np.abs(expected).max(initial=0.0))
+            difference = float(np.abs(found - expected).max(initial=0.0))
             errors[name] = difference / largest if largest > 0 else difference
         return errors

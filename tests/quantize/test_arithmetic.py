@@ -71,6 +71,24 @@ def test_layers_go_back_to_floats_until_outputs_are_close(tmp_path: Path, monkey
     assert report.quantize.weight_bytes_after > free.weight_bytes_after
 
 
+def test_inputs_that_cannot_tell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiler, "OUTPUT_LIMIT", 1e-9)  # float16 weights alone move outputs further
+    report = wherry.compile(network(), tmp_path / "m.wherry", quantize="int8").quantize
+    assert report is not None and report.arithmetic is not None
+    assert (report.arithmetic.conclusive, report.arithmetic.layers, report.arithmetic.float_layers) == (False, 3, {})
+
+
+def test_samples_may_hold_several_batches(tmp_path: Path) -> None:
+    x = np.random.default_rng(1).standard_normal((6, 12, 12, 8)).astype(np.float32)
+    errors = [
+        wherry.compile(network(), tmp_path / "m.wherry", quantize="int8", samples={"x": part}).quantize.outputs
+        for part in (x, x[:4], x[:1])
+    ]
+    assert errors[0] == errors[1] != errors[2]
+    with pytest.raises(wherry.UsageError):
+        wherry.compile(network(), tmp_path / "m.wherry", quantize="int8", samples={"x": x[:, :5]})
+
+
 def test_float_arithmetic_and_unmeasured(tmp_path: Path) -> None:
     weights = wherry.compile(network(), tmp_path / "w.wherry", quantize="int8-weights")
     assert not any(key.endswith("_di8") for key in weights.kernels)

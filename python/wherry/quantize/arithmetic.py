@@ -60,11 +60,13 @@ class ArithmeticReport:
     """Which layers multiply in whole numbers. Errors are the largest at the outputs, relative to the largest value.
 
     layers: how many do. error: of all together, None if nobody measured. float_layers: those that stay in float
-    arithmetic, with float16 weights, and the error that each would make alone in whole numbers.
+    arithmetic, with float16 weights, and the error that each would make alone in whole numbers. conclusive: False when
+    the inputs cannot tell, as outputs are beyond the limit even where all layers are left in float arithmetic.
     """
 
     limit: float
     layers: int = 0
+    conclusive: bool = True
     error: float | None = None
     float_layers: dict[str, float] = field(default_factory=dict)
 
@@ -85,8 +87,14 @@ def fit_arithmetic(
     """
     set_arithmetic(layers, True)
     error = measure(graph)
-    report = ArithmeticReport(limit, len(layers), error)
+    report = ArithmeticReport(limit, len(layers), error=error)
     if error <= limit or sum(value.type.nbytes for value in originals.values()) > _MOST_BYTES:
+        return report
+    codes = {name: graph.nodes[name].value for name in originals}
+    report.conclusive = _all_in_float(graph, layers, originals, measure) <= limit
+    _restore(graph, codes)
+    set_arithmetic(layers, True)
+    if not report.conclusive:
         return report
     errors = _each_alone(graph, layers, originals, measure)
     sizes = {layer.name: sum(v.type.nbytes for v in _originals_of(layer, originals)) for layer in layers}
@@ -131,10 +139,23 @@ def _each_alone(
             for name in weights:
                 graph.nodes[name].value = originals[name]
     finally:
-        for name, held in codes.items():
-            graph.nodes[name].value = held
+        _restore(graph, codes)
         set_arithmetic(layers, True)
     return errors
+
+
+def _restore(graph: Graph, values: Mapping[str, Value | None]) -> None:
+    for name, value in values.items():
+        graph.nodes[name].value = value
+
+
+def _all_in_float(
+    graph: Graph, layers: list[Node], originals: Mapping[str, Value], measure: Callable[[Graph], float]
+) -> float:
+    """The error when all layers are left in float arithmetic. The graph stays like that."""
+    for layer in layers:
+        _leave_in_float(graph, layer, originals)
+    return measure(graph)
 
 
 def _leave_in_float(graph: Graph, layer: Node, originals: Mapping[str, Value]) -> None:
