@@ -39,6 +39,13 @@ inline void RunCodeGemm(const RunContext& context, const math::CodeGemmPlan& pla
   });
 }
 
+inline void RunCodeGemm(const RunContext& context, const math::CodeGemmPlan& plan, const math::CodeRows& a,
+                        const math::QuadMatrix& b, const math::CodeResult& result, std::byte* scratch) {
+  context.threads().ForEach(plan.tasks(), [&](int64_t task, int worker) {
+    math::RunCodeGemmTask(plan, a, b, result, task, scratch + plan.scratch_bytes * static_cast<size_t>(worker));
+  });
+}
+
 // Rows that are quantized one by one. Where no two tasks of the product need the same row, a task quantizes its own, while
 // they are in its cache; else all are quantized first, into scratch memory.
 struct RowCodes {

@@ -6,7 +6,8 @@ namespace wherry {
 namespace {
 
 constexpr const KernelEntry* kTables[] = {
-    kernels::kArrayTable, kernels::kElementwiseTable, kernels::kNnTable, kernels::kReduceTable, kernels::kRnnTable,
+    kernels::kArrayTable, kernels::kElementwiseTable, kernels::kNnTable,
+    kernels::kQuantizedTable, kernels::kReduceTable, kernels::kRnnTable,
 };
 
 }  // namespace

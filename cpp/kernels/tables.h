@@ -9,6 +9,7 @@ namespace wherry::kernels {
 extern const KernelEntry kArrayTable[];
 extern const KernelEntry kElementwiseTable[];
 extern const KernelEntry kNnTable[];
+extern const KernelEntry kQuantizedTable[];
 extern const KernelEntry kReduceTable[];
 extern const KernelEntry kRnnTable[];
 

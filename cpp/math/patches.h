@@ -39,7 +39,8 @@ CopyRows PatchCopier(Isa isa);
 struct CodePatches {
   Patches patches;  // but for `image`; pixel == channels
   const uint8_t* codes = nullptr;
-  const CodeScale* scales = nullptr;  // one for each image of the batch
+  const CodeScale* scales = nullptr;  // of image b of the batch: scales[b * scale_step]
+  int64_t scale_step = 1;
 };
 
 // For CodeRows::copy of math/qgemm.h; its source is a CodePatches.

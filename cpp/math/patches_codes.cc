@@ -79,7 +79,7 @@ void CopyPatchesOfCodes(const void* source, int64_t row, int64_t rows, uint8_t* 
   int64_t y = row / p.out_w % p.out_h;
   int64_t b = row / p.out_w / p.out_h;
   for (int64_t r = 0; r < rows; ++r, out += stride) {
-    const uint8_t outside = static_cast<uint8_t>(image.scales[b].zero);
+    const uint8_t outside = static_cast<uint8_t>(image.scales[b * image.scale_step].zero);
     uint8_t* to = out;
     int64_t ky = 0;
     const int64_t left = x * p.stride_w - p.left;

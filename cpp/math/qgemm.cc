@@ -3,12 +3,14 @@
 #include "math/qgemm.h"
 
 #include <algorithm>
+#include <cstring>
 #include <limits>
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "math/qgemm.cc"
 #include "hwy/foreach_target.h"
 #include "hwy/highway.h"
+#include "math/codes-inl.h"
 #include "math/dispatch.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -104,6 +106,56 @@ void StoreBlock(const SumBlock& block, const CodeRows& a, const QuadMatrix& b, c
   }
 }
 
+// One vector of columns of a block as codes, all rows.
+template <bool kAdds>
+HWY_INLINE void StoreCodeColumns(const SumBlock& block, CodeScale read, const QuadMatrix& b, const CodeResult& result,
+                                 int64_t j) {
+  const StoreTag d;
+  const StoreSums d32;
+  const hn::Rebind<uint8_t, StoreTag> d8;
+  const int64_t column = block.column + j;
+  const int64_t count = block.columns - j;
+  const float inverse = 1.0F / result.scale.scale;
+  const float added = kAdds ? result.residual_scale.scale * inverse : 0.0F;
+  const float zeros = static_cast<float>(result.scale.zero) - static_cast<float>(result.residual_scale.zero) * added;
+  const auto scale = hn::Mul(hn::Set(d, read.scale * inverse), hn::LoadU(d, b.scale + column));
+  const auto bias = result.bias != nullptr ? LoadSome(result.bias + column, count) : hn::Zero(d);
+  const auto offset = hn::Add(hn::Mul(bias, hn::Set(d, inverse)), hn::Set(d, kAdds ? zeros : static_cast<float>(result.scale.zero)));
+  const auto shift = hn::Mul(hn::Set(d32, read.zero), hn::ConvertTo(d32, hn::LoadU(d, b.sums + column)));
+  const auto factor = hn::Set(d, added);
+  const auto most = hn::Set(d, kBeyondCodes);
+  const auto lowest = hn::Set(d8, result.limits.lowest);
+  const auto highest = hn::Set(d8, result.limits.highest);
+  const bool whole = count >= kStoreLanes;
+  const int32_t* sums = block.sums + j;
+  int64_t at = block.row * result.ldc + column;
+  for (int64_t r = 0; r < block.rows; ++r, sums += block.stride, at += result.ldc) {
+    auto value = hn::Add(hn::Mul(hn::ConvertTo(d, hn::Sub(hn::Load(d32, sums), shift)), scale), offset);
+    if constexpr (kAdds) {
+      const uint8_t* const from = result.residual + at;
+      const auto codes = whole ? hn::LoadU(d8, from) : hn::LoadN(d8, from, static_cast<size_t>(count));
+      value = hn::Add(value, hn::Mul(hn::ConvertTo(d, hn::PromoteTo(d32, codes)), factor));
+    }
+    auto codes = hn::DemoteTo(d8, RoundInRange(hn::Min(value, most)));
+    codes = hn::Min(hn::Max(codes, lowest), highest);
+    if (whole) {
+      hn::StoreU(codes, d8, result.c + at);
+    } else {
+      hn::StoreN(codes, d8, result.c + at, static_cast<size_t>(count));
+    }
+  }
+}
+
+void StoreCodeBlock(const SumBlock& block, const CodeRows& a, const QuadMatrix& b, const CodeResult& result) {
+  for (int64_t j = 0; j < block.columns; j += kStoreLanes) {
+    if (result.residual != nullptr) {
+      StoreCodeColumns<true>(block, *a.scales, b, result, j);
+    } else {
+      StoreCodeColumns<false>(block, *a.scales, b, result, j);
+    }
+  }
+}
+
 }  // namespace wherry::math::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
@@ -191,12 +243,15 @@ void SumColumns(const QuadMatrix& b, const CodeRows& ones, Isa isa, float* sums)
   }
 }
 
-void RunCodeGemmTask(const CodeGemmPlan& plan, const CodeRows& a, const QuadMatrix& b, const Epilogue& epilogue, float* c,
-                     int64_t ldc, int64_t task, std::byte* scratch) {
+namespace {
+
+// store(sums, stride, row, rows, column, columns) takes each block of sums.
+template <class Store>
+void RunTask(const CodeGemmPlan& plan, const CodeRows& a, const QuadMatrix& b, int64_t task, std::byte* scratch,
+             const Store& store) {
   alignas(64) int32_t sums[kCodeBlockRows * kCodeBlockPanels * kPanelColumns];
   static_assert(kCodeFewRows * kCodeFewRowsPanels <= kCodeBlockRows * kCodeBlockPanels);
   const CodeMultiplier multiplier = CodeMultiplierFor(plan.isa, plan.m);
-  const auto store = WHERRY_SELECT(plan.isa, StoreBlock);
   const int64_t row_part = task / plan.column_parts;
   const int64_t column_part = task % plan.column_parts;
   const int64_t row_end = Begin(plan.m, 16, row_part + 1, plan.row_parts);
@@ -227,7 +282,7 @@ void RunCodeGemmTask(const CodeGemmPlan& plan, const CodeRows& a, const QuadMatr
       multiplier.multiply(block);
       const int64_t column = panel * kPanelColumns;
       const int64_t columns = std::min(b.n - column, block.panels * kPanelColumns);
-      store({sums, block.panels * kPanelColumns, row + r, block.rows, column, columns}, a, b, epilogue, c, ldc, plan.isa);
+      store(sums, block.panels * kPanelColumns, row + r, block.rows, column, columns);
     };
     // What is small enough for the caches comes again and again: a few panels, or all of them so that rows of C are
     // written from left to right.
@@ -247,6 +302,30 @@ void RunCodeGemmTask(const CodeGemmPlan& plan, const CodeRows& a, const QuadMatr
     }
   }
   if (multiplier.end != nullptr) multiplier.end();
+}
+
+}  // namespace
+
+void RunCodeGemmTask(const CodeGemmPlan& plan, const CodeRows& a, const QuadMatrix& b, const Epilogue& epilogue, float* c,
+                     int64_t ldc, int64_t task, std::byte* scratch) {
+  const auto store = WHERRY_SELECT(plan.isa, StoreBlock);
+  RunTask(plan, a, b, task, scratch, [&](auto... block) { store({block...}, a, b, epilogue, c, ldc, plan.isa); });
+}
+
+void RunCodeGemmTask(const CodeGemmPlan& plan, const CodeRows& a, const QuadMatrix& b, const CodeResult& result,
+                     int64_t task, std::byte* scratch) {
+  const auto store = WHERRY_SELECT(plan.isa, StoreCodeBlock);
+  RunTask(plan, a, b, task, scratch, [&](auto... block) { store({block...}, a, b, result); });
+}
+
+void CopyPlainCodes(const void* source, int64_t row, int64_t rows, uint8_t* out, int64_t stride) {
+  const PlainCodes& plain = *static_cast<const PlainCodes*>(source);
+  const uint8_t* from = plain.codes + row * plain.stride;
+  const size_t k = static_cast<size_t>(plain.k);
+  for (int64_t r = 0; r < rows; ++r, from += plain.stride, out += stride) {
+    std::memcpy(out, from, k);
+    std::memset(out + k, 0, static_cast<size_t>(stride) - k);
+  }
 }
 
 }  // namespace wherry::math

@@ -11,6 +11,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "math/code_elementwise.h"
 #include "math/gemm.h"
 #include "math/qgemm_multiply.h"
 #include "math/quantize.h"
@@ -95,6 +96,32 @@ struct SumBlock {
 // Runs one task; C is float32. epilogue.accumulate adds to what C holds instead of the residual.
 void RunCodeGemmTask(const CodeGemmPlan& plan, const CodeRows& a, const QuadMatrix& b, const Epilogue& epilogue, float* c,
                      int64_t ldc, int64_t task, std::byte* scratch);
+
+// C as codes of a scale of its own, cut to the limits: round(value of C / out.scale) + out.zero, halves to even, where the
+// value is as above, without an activation beyond the limits. All rows of A have one scale.
+struct CodeResult {
+  const float* bias = nullptr;  // [n], null for none
+  const uint8_t* residual = nullptr;  // codes added to C before it is rounded, of C's shape, null for none; may be C
+  CodeScale residual_scale;
+  CodeScale scale;
+  CodeLimits limits;
+  uint8_t* c = nullptr;
+  int64_t ldc = 0;
+};
+
+// Runs one task; C are codes.
+void RunCodeGemmTask(const CodeGemmPlan& plan, const CodeRows& a, const QuadMatrix& b, const CodeResult& result,
+                     int64_t task, std::byte* scratch);
+
+// Rows of codes that lie in memory, but not as multipliers want them.
+struct PlainCodes {
+  const uint8_t* codes = nullptr;
+  int64_t k = 0;
+  int64_t stride = 0;  // bytes from one row to the next
+};
+
+// A CopyCodes; source: a PlainCodes.
+void CopyPlainCodes(const void* source, int64_t row, int64_t rows, uint8_t* out, int64_t stride);
 
 }  // namespace wherry::math
 

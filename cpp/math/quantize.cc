@@ -7,6 +7,7 @@
 #define HWY_TARGET_INCLUDE "math/quantize.cc"
 #include "hwy/foreach_target.h"
 #include "hwy/highway.h"
+#include "math/codes-inl.h"
 #include "math/dispatch.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -45,7 +46,8 @@ ValueRange FindRange(const float* values, int64_t count) {
 HWY_INLINE hn::Vec<hn::Rebind<uint8_t, ValueTag>> Codes(hn::Vec<ValueTag> values, hn::Vec<ValueTag> inverse,
                                                         hn::Vec<hn::Rebind<int32_t, ValueTag>> zero) {
   const hn::Rebind<uint8_t, ValueTag> d8;
-  return hn::DemoteTo(d8, hn::Add(hn::NearestInt(hn::Mul(values, inverse)), zero));
+  const auto steps = hn::Min(hn::Mul(values, inverse), hn::Set(ValueTag(), kBeyondCodes));
+  return hn::DemoteTo(d8, hn::Add(RoundInRange(steps), zero));
 }
 
 void QuantizeAll(const float* values, int64_t count, CodeScale scale, uint8_t* codes) {

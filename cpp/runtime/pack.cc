@@ -122,7 +122,8 @@ Status Pack::CheckQuant(const format::TensorRecord& tensor, ErrorSink& errors) c
   if (!known || !bits_fit || quant.axis >= (tensor.rank == 0 ? 1 : tensor.rank)) {
     return Corrupt(errors, "a weight format is not one of this version");
   }
-  const bool quads = static_cast<Layout>(tensor.layout) == Layout::kQuads;
+  const auto layout = static_cast<Layout>(tensor.layout);
+  const bool quads = layout == Layout::kQuads || layout == Layout::kTapQuads;
   if (quads && kind != WeightFormat::kInt8) return Corrupt(errors, "a weight in quads has no 8-bit codes");
   const bool has_offset = kind == WeightFormat::kMinMax || quads;
   if (scaled != (quant.scale != format::kNone64) || has_offset != (quant.offset != format::kNone64)) {
@@ -144,7 +145,7 @@ Status Pack::CheckTensor(uint64_t i, ErrorSink& errors) const {
   const size_t element = SizeOf(static_cast<DType>(tensor.dtype));
   if (!InStrings(tensor.name) || element == 0 || tensor.rank > kMaxRank ||
       !InRange(tensor.dims, tensor.rank, ints.size()) ||
-      tensor.layout > static_cast<uint8_t>(Layout::kQuads)) {
+      tensor.layout > static_cast<uint8_t>(Layout::kTapQuads)) {
     return Corrupt(errors, "a tensor has no valid type");
   }
   uint64_t elements = 1, bound = element;

@@ -69,6 +69,9 @@ enum class Layout : uint8_t {
   // The same with groups of four neighbouring k in front of the column, for products of 8-bit codes (math/qgemm.h):
   // [ceil(N / 16)][ceil(K / 4)][16][4], the last group and the last panel padded with code 0.
   kQuads = 2,
+  // Filters of depthwise convolutions of 8-bit codes: groups of four rows of taps in front of the channel
+  // (math/code_depthwise.h), padded with code 0.
+  kTapQuads = 3,
 };
 inline constexpr int kPanelWidth = 16;
 
@@ -81,7 +84,7 @@ struct Quantization {
   uint8_t axis = 0;            // the dimension that channels run along
   int64_t channels = 0;        // scale and offset have this many entries, padded with zeros to a multiple of 16
   const float* scale = nullptr;   // null for float16
-  const float* offset = nullptr;  // minmax; in quads the sum of each channel's codes; else null
+  const float* offset = nullptr;  // minmax; in quads and tap quads the sum of each channel's codes; else null
 };
 
 struct Tensor {

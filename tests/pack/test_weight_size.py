@@ -49,3 +49,10 @@ def test_sizes_of_filters(op: str, use: WeightUse) -> None:
     for value in values((3, 2, 5, 7)):
         panels = pack_weight(op, value)
         assert part_sizes(value, use) == [*padded(panels.scale), *padded(panels.offset), len(panels.data)]
+
+
+@pytest.mark.parametrize("shape", [(3, 3, 5, 1), (5, 5, 64, 1), (4, 1, 65, 1), (1, 7, 200, 1)])
+def test_sizes_of_depthwise_filters_in_whole_numbers(shape: tuple[int, ...]) -> None:
+    value = quantized(shape, "int8", 8)
+    taps = pack_weight("QLinearDepthwiseConv2d", value)
+    assert part_sizes(value, WeightUse.TAPS) == [*padded(taps.scale), *padded(taps.offset), len(taps.data)]

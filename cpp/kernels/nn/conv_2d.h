@@ -18,11 +18,9 @@ struct ConvShape {
   int64_t outputs = 0;
 };
 
-// Checks the image (input 0), the filter's dimensions (input 1) and output 0; the filter's layout is the caller's.
-inline Status ReadConvShape(const PrepareContext& context, ConvShape* shape) {
-  WHERRY_RETURN_IF_ERROR(ExpectPlainInput(context, 0, DType::kF32));
+// Checks the dimensions of the image (input 0), the filter (input 1) and output 0; types and layout are the caller's.
+inline Status ReadConvDims(const PrepareContext& context, ConvShape* shape) {
   WHERRY_RETURN_IF_ERROR(context.ExpectInputRank(1, 4));
-  WHERRY_RETURN_IF_ERROR(ExpectPlainOutput(context, 0, DType::kF32));
   const Tensor& filter = context.input(1);
   WHERRY_RETURN_IF_ERROR(PlanWindow(context, filter.dim(0), filter.dim(1), &shape->window));
   const int64_t channels = context.input(0).dim(3);
@@ -39,6 +37,14 @@ inline Status ReadConvShape(const PrepareContext& context, ConvShape* shape) {
   shape->k = filter.dim(0) * filter.dim(1) * depth;
   shape->rows = context.output(0).dim(0) * shape->window.h.out * shape->window.w.out;
   return Status::Ok();
+}
+
+// As ReadConvDims, of a float32 image and output; the filter's layout is the caller's to check.
+inline Status ReadConvShape(const PrepareContext& context, ConvShape* shape) {
+  WHERRY_RETURN_IF_ERROR(ExpectPlainInput(context, 0, DType::kF32));
+  WHERRY_RETURN_IF_ERROR(context.ExpectInputRank(1, 4));
+  WHERRY_RETURN_IF_ERROR(ExpectPlainOutput(context, 0, DType::kF32));
+  return ReadConvDims(context, shape);
 }
 
 inline math::Patches PatchesOf(const Tensor& image, const Window& window, int64_t group, int64_t depth) {

@@ -4,6 +4,7 @@
 
 #include "kernels/nn/window.h"
 #include "kernels/select.h"
+#include "kernels/shape.h"
 
 namespace wherry::kernels {
 
@@ -13,10 +14,10 @@ struct PoolParams {
   int64_t channels = 0;
 };
 
-inline Status PreparePool(PrepareContext& context) {
+inline Status PreparePool(PrepareContext& context, DType type = DType::kF32) {
   WHERRY_RETURN_IF_ERROR(context.ExpectCounts(1, 1));
-  WHERRY_RETURN_IF_ERROR(context.ExpectInputType(0, DType::kF32));
-  WHERRY_RETURN_IF_ERROR(context.ExpectOutputType(0, DType::kF32));
+  WHERRY_RETURN_IF_ERROR(ExpectPlainInput(context, 0, type));
+  WHERRY_RETURN_IF_ERROR(ExpectPlainOutput(context, 0, type));
   const Span<const int64_t> ksize = context.attrs().Ints("ksize");
   if (ksize.size() != 4 || ksize[0] != 1 || ksize[3] != 1) {
     return context.Fail(Code::kCorrupt, "ksize must be [1, h, w, 1]");

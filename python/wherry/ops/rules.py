@@ -23,6 +23,7 @@ class WeightUse(enum.Enum):
     FILTER = "filter"  # [kh, kw, in, out] in panels, as [kh * kw * in, out]
     DEPTHWISE = "depthwise"  # [kh, kw, C, multiplier] in panels, as [kh * kw, C * multiplier]
     FILTER_TRANSPOSED = "filter_transposed"  # [kh, kw, out, in] in panels, as [in, kh * kw * out]
+    TAPS = "taps"  # [kh, kw, C, 1] of 8-bit codes in tap quads
     ROWS = "rows"  # row-major, may be quantized: embedding tables
 
     @property
@@ -88,6 +89,13 @@ RULES: dict[str, OpRule] = {
     "BlockLSTMV2": OpRule(weights={4: WeightUse.MATRIX}, unused_outputs=True),
     "LSTMBlockCell": OpRule(weights={3: WeightUse.MATRIX}, unused_outputs=True),
     "GRUBlockCell": OpRule(weights={2: WeightUse.MATRIX, 3: WeightUse.MATRIX}, unused_outputs=True),
+    "QLinearConv2d": _CONV,
+    "QLinearConv2dAdd": OpRule(weights={1: WeightUse.FILTER}, inplace=(3,)),
+    "QLinearDepthwiseConv2d": OpRule(weights={1: WeightUse.TAPS}),
+    "QLinearMatMul": OpRule(weights={1: WeightUse.MATRIX}),
+    "QLinearAdd": OpRule(inplace=(0, 1)),
+    "QLinearMul": OpRule(inplace=(0,)),
+    "QLinearLookup": OpRule(inplace=(0,)),
     "GRUSequence": OpRule(weights={2: WeightUse.MATRIX, 3: WeightUse.MATRIX}, unused_outputs=True),
 }
 _DEFAULT = OpRule()

@@ -11,12 +11,19 @@ from wherry.graph import DType
 
 PANEL_WIDTH = 16
 QUAD = 4  # neighbouring rows of a column that lie together
+TAP_CHANNELS = 64  # of a depthwise filter of codes, in one block
 
 
 class Layout(enum.IntEnum):
     ROW_MAJOR = 0
     PANELS = 1
     QUADS = 2
+    TAP_QUADS = 3
+
+    @property
+    def has_sums(self) -> bool:
+        """Whether the sum of each channel's codes stands in the place of offsets."""
+        return self in (Layout.QUADS, Layout.TAP_QUADS)
 
 
 class WeightFormat(enum.IntEnum):
@@ -32,7 +39,7 @@ class StoredWeight:
 
     shape: the tensor's, as the kernel sees it. bits: minmax 2 to 16, int8 8, float16 16, plain 0.
     scale and offset: float32, one per channel, not padded; the channels run along dimension `axis`
-    (see pack/weights.py). In quads, offset holds the sum of each channel's codes.
+    (see pack/weights.py). In quads and tap quads, offset holds the sum of each channel's codes.
     """
 
     data: bytes

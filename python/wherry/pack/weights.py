@@ -22,7 +22,7 @@ import numpy as np
 from wherry.errors import PackError
 from wherry.graph.values import QuantizedValue, Value
 from wherry.pack.bits import pack_bits, packed_group_bytes, unpack_bits
-from wherry.pack.stored import PANEL_WIDTH, QUAD, Layout, StoredWeight, WeightFormat
+from wherry.pack.stored import PANEL_WIDTH, QUAD, TAP_CHANNELS, Layout, StoredWeight, WeightFormat
 
 PANEL_OPS = {
     "Conv2D": "Conv2D",
@@ -34,9 +34,11 @@ PANEL_OPS = {
     "FusedDepthwiseConv2dNative": "DepthwiseConv2dNative",
     "Conv2DBackpropInput": "Conv2DBackpropInput",
     "FusedConv2DBackpropInput": "Conv2DBackpropInput",
+    "QLinearDepthwiseConv2d": "QLinearDepthwiseConv2d",
     "MatMul": "MatMul",
     "_FusedMatMul": "MatMul",
 }
+_DEPTHWISE = ("DepthwiseConv2dNative", "QLinearDepthwiseConv2d")
 _FORMATS = {"float16": WeightFormat.FLOAT16, "int8": WeightFormat.INT8, "minmax": WeightFormat.MINMAX}
 
 
@@ -55,11 +57,15 @@ def pack_weight(op: str, value: Value, *, transpose: bool = False, name: str = "
     if elements.ndim != rank:
         raise PackError(f"{name}: a weight of {op} has {rank} dimensions, not {elements.ndim}")
     matrix = _matrix(kind, elements, transpose)
-    quads = weight_format == WeightFormat.INT8 and kind != "DepthwiseConv2dNative"
+    layout = _layout(kind, weight_format, name)
+    if layout is Layout.TAP_QUADS:
+        data = _tap_quads(elements)
+    else:
+        data = _quads(matrix) if layout is Layout.QUADS else _panels(matrix, weight_format, bits)
     stored = StoredWeight(
-        data=_quads(matrix) if quads else _panels(matrix, weight_format, bits),
+        data=data,
         shape=matrix.shape if kind == "MatMul" else elements.shape,
-        layout=Layout.QUADS if quads else Layout.PANELS,
+        layout=layout,
         format=weight_format,
         bits=bits,
         axis=1 if kind == "MatMul" else 2 if kind == "Conv2DBackpropInput" else 3,
@@ -70,9 +76,18 @@ def pack_weight(op: str, value: Value, *, transpose: bool = False, name: str = "
         if weight_format == WeightFormat.MINMAX:
             offset = np.zeros(1, np.float32) if value.offset is None else value.offset
             stored.offset = _per_column(kind, value, offset, matrix.shape[1], transpose, name)
-    if quads:
+    if layout.has_sums:
         stored.offset = matrix.sum(axis=0, dtype=np.int64).astype(np.float32)
     return stored
+
+
+def _layout(kind: str, weight_format: WeightFormat, name: str) -> Layout:
+    if kind == "QLinearDepthwiseConv2d":
+        if weight_format != WeightFormat.INT8:
+            raise PackError(f"{name}: a depthwise filter in whole numbers must be int8; quantize it first")
+        return Layout.TAP_QUADS
+    quads = weight_format == WeightFormat.INT8 and kind != "DepthwiseConv2dNative"
+    return Layout.QUADS if quads else Layout.PANELS
 
 
 def pack_row_major(value: Value, name: str = "weight") -> StoredWeight:
@@ -145,7 +160,7 @@ def _matrix(kind: str, elements: np.ndarray, transpose: bool) -> np.ndarray:
     if kind == "MatMul":
         return elements.T if transpose else elements
     a, b, c, d = elements.shape
-    if kind == "DepthwiseConv2dNative":
+    if kind in _DEPTHWISE:
         return elements.reshape(a * b, c * d)
     if kind == "Conv2DBackpropInput":
         return elements.reshape(a * b * c, d).T
@@ -176,6 +191,17 @@ def _quads(codes: np.ndarray) -> bytes:
     return codes.reshape(groups, QUAD, panels, PANEL_WIDTH).transpose(2, 0, 3, 1).tobytes()
 
 
+def _tap_quads(codes: np.ndarray) -> bytes:
+    """[kh, kw, C, 1] as [ceil(C / 64)][kw][quads][4 q][4 b][4 c][4 t]: channel 16 b + 4 q + c, row 4 quad + t."""
+    height, width, channels = codes.shape[:3]
+    blocks, quads = -(-channels // TAP_CHANNELS), -(-height // QUAD)
+    padded = np.zeros((quads * QUAD, width, blocks * TAP_CHANNELS), codes.dtype)
+    padded[:height, :, :channels] = codes[:, :, :, 0]
+    # quad, t, kx, block, b, q, c
+    apart = padded.reshape(quads, QUAD, width, blocks, 4, 4, 4)
+    return apart.transpose(3, 2, 0, 5, 4, 6, 1).tobytes()
+
+
 def _expand(values: np.ndarray, channels: int, name: str) -> np.ndarray:
     if values.size not in (1, channels):
         raise PackError(f"{name}: {values.size} scales or offsets for {channels} channels")
@@ -197,7 +223,7 @@ def _per_column(
         return _expand(values, columns, name)
     if kind == "Conv2DBackpropInput" and axis == 2:
         return np.tile(_expand(values, shape[2], name), shape[0] * shape[1])
-    if kind == "DepthwiseConv2dNative" and axis in (2, 3):
+    if kind in _DEPTHWISE and axis in (2, 3):
         if values.size == columns:
             return _expand(values, columns, name)
         if axis == 2:

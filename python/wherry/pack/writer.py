@@ -102,6 +102,7 @@ _PANEL_OPS = {
     WeightUse.MATRIX_TRANSPOSED: "MatMul",
     WeightUse.FILTER: "Conv2D",
     WeightUse.DEPTHWISE: "DepthwiseConv2dNative",
+    WeightUse.TAPS: "QLinearDepthwiseConv2d",
     WeightUse.FILTER_TRANSPOSED: "Conv2DBackpropInput",
 }
 

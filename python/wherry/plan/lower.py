@@ -167,7 +167,8 @@ class _Lowering:
         if formats == "wi8" and node.attrs.get(INTEGER):
             kernel = self.kernels.find(op, f"{in_types[min(rule.weights)].short}_di8", node.attrs)
         if kernel is None and formats:
-            kernel = self.kernels.find(op, f"{in_types[min(rule.weights)].short}_{formats}", node.attrs)
+            computes = DType.UINT8 if in_types[0] is DType.UINT8 else in_types[min(rule.weights)]
+            kernel = self.kernels.find(op, f"{computes.short}_{formats}", node.attrs)
         known = RUNTIME_TYPES.issuperset(in_types) and RUNTIME_TYPES.issuperset(out_types)
         if kernel is None and known and (not rule.weights or rule.optional_weights):
             if formats in ("", "wf32"):

@@ -9,6 +9,7 @@ from wherry.ops.rules import WeightUse
 
 PANEL = 16
 QUAD = 4
+TAP_CHANNELS = 64
 
 
 def matrix_shape(shape: tuple[int, ...], use: WeightUse) -> tuple[int, int]:
@@ -19,7 +20,7 @@ def matrix_shape(shape: tuple[int, ...], use: WeightUse) -> tuple[int, int]:
         return math.prod(shape[1:]), shape[0]
     if use is WeightUse.FILTER:
         return math.prod(shape[:-1]), shape[-1]
-    if use is WeightUse.DEPTHWISE:
+    if use in (WeightUse.DEPTHWISE, WeightUse.TAPS):
         return shape[0] * shape[1], shape[2] * shape[3]
     if use is WeightUse.FILTER_TRANSPOSED:
         return shape[3], math.prod(shape[:3])
@@ -41,9 +42,13 @@ def part_sizes(value: Value, use: WeightUse) -> list[int]:
         channels = shape[axis] if shape else 1
     else:
         rows, columns = matrix_shape(shape, use)
+        if use is WeightUse.TAPS:
+            rows, padded = -(-shape[0] // QUAD) * QUAD * shape[1], -(-columns // TAP_CHANNELS) * TAP_CHANNELS
+        else:
+            padded = _groups(columns) * PANEL
         if in_quads(value, use):
             rows = -(-rows // QUAD) * QUAD
-        elements = rows * _groups(columns) * PANEL
+        elements = rows * padded
         channels = columns
     if not isinstance(value, QuantizedValue):
         return [elements * value.type.dtype.size]
