@@ -83,6 +83,7 @@ def packs() -> tuple[list[Path], list[Path]]:
     import support
     import wherry
     import zoo
+    from quantize import test_static
 
     print("== compiling packs", flush=True)
     folder = PLACE / "packs"
@@ -96,6 +97,14 @@ def packs() -> tuple[list[Path], list[Path]]:
             small.append(path)
         path = folder / f"recurrent_{scheme or 'float32'}.wherry".replace(":", "_")
         wherry.compile(many_ops.recurrent(), path, quantize=scheme, partitions=3, measure_outputs=False)
+        small.append(path)
+    for threads in (1, 3):
+        path = folder / f"static_{threads}.wherry"
+        samples = {"x": test_static.images(4)}
+        wherry.compile(
+            test_static.concrete(test_static.small_net), path, quantize="int8-static", calibrate=samples, tolerance=1,
+            partitions=threads,
+        )  # fmt: skip
         small.append(path)
     large = []
     for name in zoo.FAST:

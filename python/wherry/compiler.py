@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 
 from wherry.errors import BudgetError, LoadError, PackError, UsageError
-from wherry.graph import DType, Graph
+from wherry.graph import DType, Graph, Ref
 from wherry.ops.rules import WeightUse
-from wherry.output_error import FloatReference, Samples
+from wherry.output_error import FloatReference
+from wherry.output_error import Samples as SampleInputs
 from wherry.plan.arena import plan_arena
 from wherry.plan.lower import lower
 from wherry.plan.partition import Partition, by_count, by_limit
@@ -23,6 +24,7 @@ from wherry.plan.program import Program
 from wherry.quantize import (
     ArithmeticReport,
     QuantizeReport,
+    WeightScheme,
     fit_arithmetic,
     integer_layers,
     parse_scheme,
@@ -30,7 +32,9 @@ from wherry.quantize import (
     set_arithmetic,
 )  # fmt: skip
 from wherry.quantize.apply import count_weight_bytes
-from wherry.quantize.formats import WeightScheme
+from wherry.quantize.static.apply import TOLERANCE, quantize_static
+from wherry.quantize.static.ranges import Calibration, parse_calibration
+from wherry.quantize.static.samples import Samples, SampleSource
 from wherry.runtime.executor import parse_bytes
 from wherry.runtime.trial import PLANNED_THREADS, memory_needed
 
@@ -62,14 +66,16 @@ def optimised(model: Any, **options: Any) -> Graph:
     return graph
 
 
-def _optimised(model: Any, options: Mapping[str, Any]) -> tuple[Graph, list[dict[str, Any]]]:
+def _optimised(
+    model: Any, options: Mapping[str, Any], for_codes: bool = False
+) -> tuple[Graph, list[dict[str, Any]]]:
     if isinstance(model, str | os.PathLike) and not Path(model).exists():
         raise LoadError(f"{os.fspath(model)}: there is no such file or folder")  # said before TensorFlow is imported
     from wherry.frontend import load
-    from wherry.passes import optimise
+    from wherry.passes import CODE_PASSES, PASSES, optimise
 
     graph = model if isinstance(model, Graph) else load(model, **options)
-    report = optimise(graph)
+    report = optimise(graph, CODE_PASSES if for_codes else PASSES)
     return graph, [dict(record._asdict()) for record in report.records]
 
 
@@ -147,26 +153,35 @@ def compile(
     signature: str | None = None,
     input_shapes: Mapping[str, Sequence[int]] | Sequence[int] | None = None,
     outputs: Sequence[str] | None = None,
-    samples: Samples = None,
+    samples: SampleInputs = None,
     measure_outputs: bool = True,
     threads: int = PLANNED_THREADS,
+    calibrate: SampleSource | None = None,
+    calibration: str | None = None,
+    tolerance: float | None = None,
 ) -> CompileReport:
     """Compiles a model into a pack.
 
     model: what `wherry.load` takes, or a Graph
     output: where the pack goes; written whole or not at all
     quantize: "int8" (products in whole numbers where outputs stay within OUTPUT_LIMIT), "int8-weights" (8-bit weights,
-        float arithmetic), "float16", "minmax:N" (N from 2 to 16; ":channel" appended for a range per channel), or None
+        float arithmetic), "float16", "minmax:N" (N from 2 to 16; ":channel" appended for a range per channel),
+        "int8-static" (activations of 8 bits too, which needs `calibrate`), or None
     memory_budget: the most bytes that running may add to a process, like "64MB"; sets the partitions
     partitions: how many, instead of a budget
-    samples: inputs by name, or an .npz of them, on which quantized and float32 outputs are compared; random ones
-        otherwise. measure_outputs=False leaves that out
+    samples: inputs by name, or an .npz of them, on which quantized and float32 outputs are compared; otherwise random
+        ones, or those of `calibrate`. measure_outputs=False leaves that out
     threads: for how many the budget must do; each has scratch memory of its own
+    calibrate: for int8-static, samples of every input, by name or an .npz of them; the first axis counts samples
+    calibration: how they give ranges: "minmax", "percentile", "percentile:P" or "least-error" (the default)
+    tolerance: for int8-static, how far outputs may be from float32 on the samples, relative to the largest value (0.02
+        when not given); layers stay in float arithmetic until that holds
 
     Raises LoadError, UsageError, MissingKernelError, BudgetError or PackError; each says what to do.
     """
     _check_arguments(memory_budget, partitions, threads)
     scheme = parse_scheme(quantize)
+    static = _static_options(scheme, calibrate, calibration, tolerance)
     if samples is not None and scheme is None:
         raise UsageError("samples have no effect on a model that is not quantized; say how with quantize")
     budget = parse_bytes(memory_budget)
@@ -177,11 +192,18 @@ def compile(
         raise PackError(f"{path}: this is a folder; name a file such as {path / 'model.wherry'}")
     seconds: dict[str, float] = {}
     start = time.perf_counter()
-    graph, passes = _optimised(model, {"signature": signature, "input_shapes": input_shapes, "outputs": outputs})
+    options = {"signature": signature, "input_shapes": input_shapes, "outputs": outputs}
+    graph, passes = _optimised(model, options, for_codes=static is not None)
     seconds["optimise"] = time.perf_counter() - start
     start = time.perf_counter()
-    reference = FloatReference(lower(graph), samples) if scheme is not None and measure_outputs else None
-    report = _quantized(graph, scheme, reference) if scheme is not None else None
+    measures = scheme is not None and measure_outputs and (static is None or samples is not None)
+    reference = FloatReference(lower(graph), samples) if measures else None
+    report = None
+    if static is not None and calibrate is not None:
+        inputs = {name: graph.type_of(Ref(node)) for name, node in graph.inputs.items()}
+        report = quantize_static(graph, Samples(calibrate, inputs), *static)
+    elif scheme is not None:
+        report = _quantized(graph, scheme, reference)
     seconds["quantize"] = time.perf_counter() - start
     start = time.perf_counter()
     program = lower(graph)
@@ -236,6 +258,24 @@ def _quantized(graph: Graph, scheme: WeightScheme, reference: FloatReference | N
     )
     count_weight_bytes(graph, report)
     return report
+
+
+def _static_options(
+    scheme: WeightScheme | None, calibrate: SampleSource | None, calibration: str | None, tolerance: float | None
+) -> tuple[Calibration, float] | None:
+    """What int8-static works with, or None for another scheme. Raises UsageError where the arguments do not fit."""
+    if scheme is None or not scheme.static:
+        for name, value in (("calibrate", calibrate), ("calibration", calibration), ("tolerance", tolerance)):
+            if value is not None:
+                raise UsageError(f"{name} has an effect with quantize int8-static only")
+        return None
+    if calibrate is None:
+        raise UsageError("int8-static finds scales on samples of the inputs; name an .npz of them with calibrate")
+    parsed = parse_calibration("least-error" if calibration is None else calibration)
+    held = TOLERANCE if tolerance is None else tolerance
+    if not isinstance(held, int | float) or isinstance(held, bool) or not held > 0:
+        raise UsageError(f"tolerance must be a number above 0, not {held!r}")
+    return parsed, float(held)
 
 
 def _check_arguments(memory_budget: int | str | None, partitions: int | None, threads: int) -> None:

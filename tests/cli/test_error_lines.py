@@ -58,6 +58,24 @@ CASES: dict[str, Case] = {
     "a folder": Case("compile {dir}/model -o {dir}/empty", 1, r"this is a folder"),
     "both plans": Case("compile {dir}/model --partitions 2 --memory-budget 1MB", 2, r"not allowed with"),
     "format": Case("compile {dir}/model --quantize int3 -o {out}", 2, r"'int3' is not a weight format"),
+    "no samples": Case(
+        "compile {dir}/model --quantize int8-static -o {out}", 2, r"name an \.npz of them with calibrate"
+    ),
+    "samples missing": Case(
+        "compile {dir}/model --quantize int8-static --calibrate {dir}/none.npz -o {out}", 1, r"none\.npz" + NO_FILE,
+        True,
+    ),
+    "samples not npz": Case(
+        "compile {dir}/model --quantize int8-static --calibrate {dir}/notes.txt -o {out}", 2, r"not an \.npz file",
+        True,
+    ),
+    "calibration": Case(
+        "compile {dir}/model --quantize int8-static --calibrate {dir}/none.npz --calibration best -o {out}", 2,
+        r"'best' is not a way to calibrate; there are minmax",
+    ),
+    "calibrate for another format": Case(
+        "compile {dir}/model --quantize int8 --calibrate {dir}/none.npz -o {out}", 2, r"int8-static only"
+    ),
     "budget text": Case("compile {dir}/model --memory-budget lots -o {out}", 2, r"'lots' is not a size"),
     "shapes": Case("compile {dir}/model --input-shapes x=1,b -o {out}", 2, r"is not NAME=D,D"),
     # inputs

@@ -12,7 +12,7 @@ from wherry.runtime.trial import PLANNED_THREADS
 
 if TYPE_CHECKING:
     from wherry.compiler import CompileReport
-    from wherry.quantize import ArithmeticReport
+    from wherry.quantize import ArithmeticReport, StaticReport
 
 
 def register(commands: Any) -> None:
@@ -22,7 +22,20 @@ def register(commands: Any) -> None:
     parser.add_argument(
         "--quantize", default="none", metavar="FORMAT",
         help="none, float16, int8 (products in whole numbers where outputs stay close), int8-weights (float products), "
-        "or minmax:N with N from 2 to 16 bits (minmax:N:channel: a range per channel)",
+        "int8-static (activations too; needs --calibrate), or minmax:N with N from 2 to 16 bits (minmax:N:channel: a "
+        "range per channel)",
+    )
+    parser.add_argument(
+        "--calibrate", metavar="FILE.npz", help="int8-static: samples of the inputs by name, the first axis counts them"
+    )
+    parser.add_argument(
+        "--calibration", metavar="METHOD",
+        help="int8-static: how samples give ranges: minmax, percentile, percentile:P or least-error (default)",
+    )
+    parser.add_argument(
+        "--tolerance", type=float, metavar="X",
+        help="int8-static: how far outputs may be from float32 on the samples, relative to the largest value (default: "
+        "0.02); layers stay in float arithmetic until that holds",
     )
     plan = parser.add_mutually_exclusive_group()
     plan.add_argument("--memory-budget", metavar="SIZE", help="the most that running may add to a process: 64MB, 64MiB")
@@ -52,7 +65,8 @@ def run(args: argparse.Namespace) -> int:
     report = compile_model(
         args.model, output, quantize=args.quantize, memory_budget=args.memory_budget, partitions=args.partitions,
         samples=args.samples, measure_outputs=not args.no_output_error,
-        threads=args.threads, **model_options(args),
+        threads=args.threads, calibrate=args.calibrate, calibration=args.calibration, tolerance=args.tolerance,
+        **model_options(args),
     )
     if args.json:
         print_json(report)
@@ -90,6 +104,20 @@ def show(report: CompileReport) -> None:
             print(f"    and {len(quantized.tensors) - len(worst)} more with less (--json lists all)")
         if quantized.arithmetic is not None:
             show_arithmetic(quantized.arithmetic)
+        if quantized.static is not None:
+            show_static(quantized.static)
         for name, error in quantized.outputs.items():
             print(f"  output {name!r} differs by {error:.2%} of its largest value")
     print("  " + ", ".join(f"{name} {seconds:.1f} s" for name, seconds in report.seconds.items()))
+
+
+def show_static(static: StaticReport) -> None:
+    layers, kept = counted(static.layers, "layer"), len(static.float_layers)
+    print(f"  {layers} and {counted(static.tensors, 'tensor')} in 8 bits, scales by {static.calibration} on "
+          f"{counted(static.samples, 'sample')}: outputs differ by {static.error:.2%}")  # fmt: skip
+    if kept:
+        print(f"  {counted(kept, 'layer')} in float arithmetic, as outputs may differ by {static.tolerance:.2%}:")
+        for layer in sorted(static.float_layers, key=lambda found: -found.error)[:5]:
+            print(f"    {layer.name} ({layer.op}): alone it changes outputs by {layer.error:.2%} rms")
+        if kept > 5:
+            print(f"    and {kept - 5} more (--json lists all)")

@@ -9,7 +9,7 @@ Shape (tuple or None wrapped in ShapeAttr), FuncName, numpy arrays, and lists of
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from wherry.graph.types import TensorType
@@ -100,6 +100,16 @@ class Graph:
     outputs: dict[str, Ref] = field(default_factory=dict)
     functions: dict[str, Function] = field(default_factory=dict)
     versions: tuple[int, int] = (2330, 0)  # producer, min_consumer of the GraphDef it came from
+
+    def copy(self) -> Graph:
+        """A graph with nodes of its own; values, and the bodies of functions, are shared."""
+        nodes = {
+            name: replace(node, inputs=list(node.inputs), controls=list(node.controls), attrs=dict(node.attrs))
+            for name, node in self.nodes.items()
+        }
+        return replace(
+            self, nodes=nodes, inputs=dict(self.inputs), outputs=dict(self.outputs), functions=dict(self.functions)
+        )
 
     def add(self, node: Node) -> Node:
         """Adds a node. Raises ValueError when the name is taken (see `unique_name`)."""

@@ -51,25 +51,29 @@ class Epilogue:
         return self.bias if self.activation is None else self.activation.last
 
 
-def fuse_conv(graph: Graph) -> int:
-    """Fuses Conv2D. Returns how many. Raises PassError for a layout other than NHWC."""
-    return sum(_fuse_all(body, "Conv2D", _fuse_conv) for body in bodies(graph))
+def fuse_conv(graph: Graph, activations: frozenset[str] = COMPOSITE_ACTIVATIONS) -> int:
+    """Fuses Conv2D, with no other activations than these. Returns how many. Raises PassError for a layout other than
+    NHWC."""
+    return sum(_fuse_all(body, "Conv2D", _fuse_conv, activations) for body in bodies(graph))
 
 
-def fuse_matmul(graph: Graph) -> int:
+def fuse_matmul(graph: Graph, activations: frozenset[str] = COMPOSITE_ACTIVATIONS) -> int:
     """Fuses MatMul. Returns how many."""
-    return sum(_fuse_all(body, "MatMul", _fuse_matmul) for body in bodies(graph))
+    return sum(_fuse_all(body, "MatMul", _fuse_matmul, activations) for body in bodies(graph))
 
 
-def fuse_composites(graph: Graph) -> int:
+def fuse_composites(graph: Graph, activations: frozenset[str] = COMPOSITE_ACTIVATIONS) -> int:
     """Fuses depthwise and transposed convolutions of the model itself, and what is left of others. Returns how many."""
-    changed = sum(_fuse_all(graph, op, _fuse_conv_composite) for op in ("Conv2D", "_FusedConv2D"))
-    return changed + sum(_fuse_all(graph, op, _fuse_composite) for op in COMPOSITES)
+    changed = sum(_fuse_all(graph, op, _fuse_conv_composite, activations) for op in ("Conv2D", "_FusedConv2D"))
+    return changed + sum(_fuse_all(graph, op, _fuse_composite, activations) for op in COMPOSITES)
 
 
-def _fuse_all(graph: Graph, op: str, fuse: Callable[[Graph, Uses, Node], bool]) -> int:
+_Fuse = Callable[[Graph, Uses, Node, frozenset[str]], bool]
+
+
+def _fuse_all(graph: Graph, op: str, fuse: _Fuse, activations: frozenset[str]) -> int:
     uses = Uses(graph)
-    changed = sum(fuse(graph, uses, node) for node in graph.by_op(op))
+    changed = sum(fuse(graph, uses, node, activations) for node in graph.by_op(op))
     graph.remove_unreachable()
     return changed
 
@@ -128,12 +132,12 @@ def _require_nhwc(graph: Graph, node: Node) -> None:
         )
 
 
-def _fuse_conv(graph: Graph, uses: Uses, node: Node) -> bool:
+def _fuse_conv(graph: Graph, uses: Uses, node: Node, activations: frozenset[str]) -> bool:
     _require_nhwc(graph, node)
     channels = _channels(graph, node)
     if channels is None or node.attrs.get("T") != DType.FLOAT or node.controls:
         return False
-    epilogue = _epilogue(graph, uses, node, channels, CONVOLUTION_ACTIVATIONS)
+    epilogue = _epilogue(graph, uses, node, channels, CONVOLUTION_ACTIVATIONS & activations)
     if epilogue.last is None:
         return False
     attrs: dict[str, Any] = {
@@ -146,11 +150,11 @@ def _fuse_conv(graph: Graph, uses: Uses, node: Node) -> bool:
     return True
 
 
-def _fuse_matmul(graph: Graph, uses: Uses, node: Node) -> bool:
+def _fuse_matmul(graph: Graph, uses: Uses, node: Node, activations: frozenset[str]) -> bool:
     channels = _channels(graph, node)
     if channels is None or node.attrs.get("T") != DType.FLOAT or node.controls:
         return False
-    epilogue = _epilogue(graph, uses, node, channels, MATMUL_ACTIVATIONS)
+    epilogue = _epilogue(graph, uses, node, channels, MATMUL_ACTIVATIONS & activations)
     if epilogue.last is None or node.attrs.get("transpose_a"):
         return False
     attrs: dict[str, Any] = {key: node.attrs[key] for key in ("T", "transpose_a", "transpose_b") if key in node.attrs}
@@ -168,12 +172,12 @@ def _fused(epilogue: Epilogue) -> dict[str, Any]:
     return {"num_args": 1, "fused_ops": names, "epsilon": 0.0, "leakyrelu_alpha": alpha}
 
 
-def _fuse_composite(graph: Graph, uses: Uses, node: Node) -> bool:
+def _fuse_composite(graph: Graph, uses: Uses, node: Node, activations: frozenset[str]) -> bool:
     _require_nhwc(graph, node)
     channels = _channels(graph, node)
     if channels is None or node.attrs.get("T") != DType.FLOAT or node.controls or not node.types:
         return False
-    epilogue = _epilogue(graph, uses, node, channels, COMPOSITE_ACTIVATIONS)
+    epilogue = _epilogue(graph, uses, node, channels, COMPOSITE_ACTIVATIONS & activations)
     attrs = {key: value for key, value in node.attrs.items() if not key.startswith("_")}
     inputs, nodes = list(node.inputs), [node]
     padded = _take_padding(graph, node, attrs)
@@ -210,13 +214,14 @@ def _activate(graph: Graph, activation: Activation, attrs: dict[str, Any]) -> li
     return [*constants, *activation.nodes]
 
 
-def _fuse_conv_composite(graph: Graph, uses: Uses, node: Node) -> bool:
+def _fuse_conv_composite(graph: Graph, uses: Uses, node: Node, activations: frozenset[str]) -> bool:
     """A convolution with at most a bias, and an activation that `_FusedConv2D` does not have."""
     if node.controls or not node.types or not is_float(node):
         return False
     if node.op == "_FusedConv2D" and (node.attrs["fused_ops"] != [b"BiasAdd"] or len(node.inputs) != 3):
         return False
-    activation = _activation(graph, uses, Ref(node.name), COMPOSITE_ACTIVATIONS - CONVOLUTION_ACTIVATIONS)
+    lacking = (COMPOSITE_ACTIVATIONS - CONVOLUTION_ACTIVATIONS) & activations
+    activation = _activation(graph, uses, Ref(node.name), lacking)
     if activation is None:
         return False
     attrs = {key: node.attrs[key] for key in CONV_ATTRS if key in node.attrs}

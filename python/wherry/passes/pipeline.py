@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -52,6 +53,17 @@ PASSES: tuple[Pass, ...] = (
     Pass("merge_duplicates", merge_duplicates, "equal constants and equal computations once"),
     Pass("infer_final_shapes", infer_shapes, "fill in the types of what is new"),
 )
+
+# What follows is quantized to 8-bit codes: only activations that are limits of codes are fused, as a table of 256 codes
+# computes any other one, and sums are added before they are rounded wherever that is possible.
+CODE_ACTIVATIONS = frozenset({"Relu", "Relu6"})
+_FOR_CODES: dict[str, Callable[[Graph], int]] = {
+    "fuse_conv": functools.partial(fuse_conv, activations=CODE_ACTIVATIONS),
+    "fuse_residual": functools.partial(fuse_residual, activations=CODE_ACTIVATIONS, needs_activation=False),
+    "fuse_matmul": functools.partial(fuse_matmul, activations=CODE_ACTIVATIONS),
+    "fuse_composites": functools.partial(fuse_composites, activations=CODE_ACTIVATIONS),
+}
+CODE_PASSES: tuple[Pass, ...] = tuple(step._replace(run=_FOR_CODES.get(step.name, step.run)) for step in PASSES)
 
 
 class PassRecord(NamedTuple):

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from wherry.errors import LoadError
+from wherry.errors import LoadError, UsageError
 from wherry.graph import DType, Graph, QuantizedValue, Value
 from wherry.ops.rules import WeightUse, composite_op, rule_for
 from wherry.quantize.arithmetic import ArithmeticReport
@@ -38,6 +38,37 @@ class QuantizeReport:
     weight_bytes_after: int = 0
     outputs: dict[str, float] = field(default_factory=dict)  # output -> largest error relative to the largest value
     arithmetic: ArithmeticReport | None = None  # of int8
+    static: StaticReport | None = None  # of int8-static
+
+
+@dataclass(frozen=True)
+class FloatLayer:
+    """A layer that computes in float arithmetic although it could compute on codes, and why.
+
+    error: what it alone does to the outputs in 8 bits, root mean square relative to the largest value.
+    """
+
+    name: str
+    op: str
+    error: float
+    reason: str
+
+
+@dataclass
+class StaticReport:
+    """What int8-static did. layers: convolutions and products on codes. tensors: activations that are codes.
+
+    tolerance: how far the largest difference of an output may be from float32, relative to its largest value;
+    error: how far it is on the samples, of the output where it is largest.
+    """
+
+    calibration: str
+    samples: int
+    tolerance: float
+    error: float = 0.0
+    layers: int = 0
+    tensors: int = 0
+    float_layers: list[FloatLayer] = field(default_factory=list)
 
 
 def weight_channels(op: str, position: int, rank: int, attrs: dict[str, object]) -> int | None:
@@ -85,8 +116,10 @@ def quantize_weights(graph: Graph, scheme: WeightScheme) -> QuantizeReport:
     and mult is 1; others one for each entry of the last dimension. As int8 they stay in float32: they are a hundredth
     of a model's weights, a third of the error that 8 bits make, and no product of whole numbers reads them.
 
-    Raises LoadError naming the weight when one is not finite.
+    Raises LoadError naming the weight when one is not finite, UsageError for a scheme that needs samples.
     """
+    if scheme.static:
+        raise UsageError(f"{scheme} finds scales on samples; compile the model with --calibrate, and use the pack")
     report = QuantizeReport(str(scheme))
     depthwise = _depthwise_filters(graph)
     for name, axis in quantizable(graph).items():
@@ -103,7 +136,7 @@ def quantize_weights(graph: Graph, scheme: WeightScheme) -> QuantizeReport:
             message = f"{graph.name}: weight {name!r} cannot be quantized: {error}; mend it in the model"
             raise LoadError(message) from error
         node.value = value
-        report.tensors.append(_measure(name, before, value))
+        report.tensors.append(measure_weight(name, before, value))
     count_weight_bytes(graph, report)
     return report
 
@@ -128,7 +161,8 @@ def _stored(value: Value) -> int:
     return -(-_elements(value) * value.bits // 8) + (0 if value.format == "float16" else arrays)
 
 
-def _measure(name: str, before: np.ndarray, value: QuantizedValue) -> TensorError:
+def measure_weight(name: str, before: np.ndarray, value: QuantizedValue) -> TensorError:
+    """What codes do to a weight."""
     error = value.numpy()
     error -= before
     flat = error.reshape(-1)

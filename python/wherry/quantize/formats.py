@@ -15,21 +15,28 @@ import numpy as np
 from wherry.errors import UsageError
 from wherry.graph import DType, QuantizedValue, TensorType
 
-SCHEMES = "none, float16, int8, int8-weights, minmax:N or minmax:N:channel with N from 2 to 16"
+SCHEMES = "none, float16, int8, int8-weights, int8-static, minmax:N or minmax:N:channel with N from 2 to 16"
+STATIC = "int8-static"  # int8 weights, and activations of 8 bits too; see quantize/static
 
 
 @dataclass(frozen=True)
 class WeightScheme:
-    """format: "float16", "int8" or "minmax". bits: of a code. per_channel: one range for each output channel.
+    """How weights are stored.
+
+    format: "float16", "int8" or "minmax". bits: of a code. per_channel: one range for each output channel.
     integer: products are made in whole numbers, with activations quantized as they run, where outputs stay close.
+    static: activations are codes too, with scales from samples.
     """
 
     format: str
     bits: int
     per_channel: bool
     integer: bool = False
+    static: bool = False
 
     def __str__(self) -> str:
+        if self.static:
+            return STATIC
         if self.format == "int8" and not self.integer:
             return "int8-weights"
         if self.format != "minmax":
@@ -48,6 +55,8 @@ def parse_scheme(text: str | None) -> WeightScheme | None:
         raise UsageError(f"{text!r} is not a weight format; there are {SCHEMES}")
     if text == "float16":
         return FLOAT16
+    if text == STATIC:
+        return WeightScheme("int8", 8, True, static=True)
     if text in ("int8", "int8-weights"):
         return WeightScheme("int8", 8, True, integer=text == "int8")
     match = re.fullmatch(r"minmax:(\d+)(:channel|:tensor)?", text)
