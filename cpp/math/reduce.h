@@ -15,6 +15,8 @@ namespace wherry::math {
 
 inline constexpr int kMaxReduceRuns = 4;   // of each kind; 8 dims alternate at most so often
 inline constexpr int64_t kReduceLanes = 16;
+inline constexpr int64_t kReduceChunk = 16384;   // elements that make a chunk of rows worth while
+inline constexpr int64_t kMostReduceChunks = 8;
 inline constexpr int64_t kReduceTile = 128;  // the most columns of a piece
 
 struct ReducePlan {
@@ -25,6 +27,7 @@ struct ReducePlan {
   int64_t terms = 1;         // elements that one output is made of
   int64_t outputs = 1;
   int64_t units = 1;         // independent pieces of work
+  int64_t chunks = 1;        // pieces that the rows of one matrix are cut into (reduce_f32.h), whoever computes them
   int64_t tile = 1;          // columns of a piece, where the innermost run is kept: no result depends on it
   int64_t kept_dims[kMaxReduceRuns] = {};
   int64_t kept_strides[kMaxReduceRuns] = {};
@@ -82,6 +85,11 @@ inline ReducePlan PlanReduce(const int64_t* dims, const bool* reduced, int rank,
   }
   plan.units = plan.outputs;
   if (plan.inner_reduced != 0 || plan.outputs == 0) return plan;
+  if (plan.kept_rank == 0 && plan.reduced_rank == 1) {
+    const int64_t wanted = plan.terms * plan.inner / kReduceChunk;
+    plan.chunks = wanted < 1 ? 1 : wanted < kMostReduceChunks ? wanted : kMostReduceChunks;
+    if (plan.chunks > plan.terms) plan.chunks = plan.terms;
+  }
   plan.tile = 2 * kReduceTile;
   do {
     plan.tile /= 2;

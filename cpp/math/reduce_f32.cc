@@ -21,50 +21,73 @@ using FloatVector = hn::Vec<FloatTag>;
 inline constexpr int kFloatLanes = static_cast<int>(hn::MaxLanes(FloatTag()));
 inline constexpr int kColumnVectors = 4;
 
-// An operation: kState vectors of T hold what became of one vector of elements so far. Take adds a vector of elements to
-// it; Join, Finish are of single lanes. kStart: what changes nothing.
-#if HWY_HAVE_FLOAT64
+// An operation: State is what became of one vector of elements so far, a T for each lane. Take adds a vector of elements to
+// it; Join and Finish are of single lanes. kStart: what changes nothing.
 struct SumOp {
   using T = double;
-  static constexpr int kState = 2;
   static constexpr float kStart = 0.0F;
+#if HWY_HAVE_FLOAT64
   using Tag = hn::CappedTag<double, 8>;
-  using State = hn::Vec<Tag>;
-  double divisor;
+  struct State {
+    hn::Vec<Tag> low;
+    hn::Vec<Tag> high;
+  };
 
+  static HWY_INLINE State Start() { return {hn::Zero(Tag()), hn::Zero(Tag())}; }
   static HWY_INLINE void Take(FloatVector x, State* state) {
-    const Tag d;
-    state[0] = hn::Add(state[0], hn::PromoteLowerTo(d, x));
-    state[1] = hn::Add(state[1], hn::PromoteUpperTo(d, x));
+    state->low = hn::Add(state->low, hn::PromoteLowerTo(Tag(), x));
+    state->high = hn::Add(state->high, hn::PromoteUpperTo(Tag(), x));
   }
+  static HWY_INLINE void Store(const State& state, T* lanes) {
+    hn::StoreU(state.low, Tag(), lanes);
+    hn::StoreU(state.high, Tag(), lanes + kFloatLanes / 2);
+  }
+#else  // 32-bit ARM
+  struct State {
+    double lanes[static_cast<size_t>(kFloatLanes)];
+  };
+
+  static HWY_INLINE State Start() { return {}; }
+  static HWY_INLINE void Take(FloatVector x, State* state) {
+    float from[static_cast<size_t>(kFloatLanes)];
+    hn::StoreU(x, FloatTag(), from);
+    for (int i = 0; i < kFloatLanes; ++i) state->lanes[i] += static_cast<double>(from[i]);
+  }
+  static HWY_INLINE void Store(const State& state, T* lanes) {
+    for (int i = 0; i < kFloatLanes; ++i) lanes[i] = state.lanes[i];
+  }
+#endif
   static T Join(T a, T b) { return a + b; }
   float Finish(T sum) const { return static_cast<float>(sum / divisor); }
+
+  double divisor;
 };
-#endif
 
 template <bool kMax>
 struct ExtremeOp {
   using T = float;
-  static constexpr int kState = 1;
-  static constexpr float kStart = kMax ? -std::numeric_limits<float>::infinity() : std::numeric_limits<float>::infinity();
-  using Tag = FloatTag;
-  using State = FloatVector;
+  static constexpr float kInfinity = std::numeric_limits<float>::infinity();
+  static constexpr float kStart = kMax ? -kInfinity : kInfinity;
+  struct State {
+    FloatVector best;
+  };
 
+  static HWY_INLINE State Start() { return {hn::Set(FloatTag(), kStart)}; }
   static HWY_INLINE void Take(FloatVector x, State* state) {
-    const auto beats = kMax ? hn::Gt(x, *state) : hn::Lt(x, *state);
-    *state = hn::IfThenElse(hn::Or(beats, hn::IsNaN(x)), x, *state);
+    const auto beats = kMax ? hn::Gt(x, state->best) : hn::Lt(x, state->best);
+    state->best = hn::IfThenElse(hn::Or(beats, hn::IsNaN(x)), x, state->best);
   }
+  static HWY_INLINE void Store(const State& state, T* lanes) { hn::StoreU(state.best, FloatTag(), lanes); }
   static T Join(T a, T b) { return (kMax ? b > a : b < a) || b != b ? b : a; }
   static float Finish(T best) { return best; }
 };
 
-// kVectors vectors of columns over all rows of a unit.
+// kVectors vectors of columns, of which `columns` exist, over all rows of the plan. lanes: one for each.
 template <class Op, int kVectors, bool kWhole>
-HWY_INLINE void ReduceColumns(const ReducePlan& plan, const Op& op, const float* from, int64_t columns, float* to) {
+HWY_INLINE void ReduceVectors(const ReducePlan& plan, const float* from, int64_t columns, typename Op::T* lanes) {
   const FloatTag d;
-  const typename Op::Tag dt;
-  typename Op::State state[kVectors * Op::kState];
-  for (auto& part : state) part = hn::Set(dt, static_cast<typename Op::T>(Op::kStart));
+  typename Op::State state[kVectors];
+  for (auto& part : state) part = Op::Start();
   const int outer = plan.reduced_rank > 0 ? plan.reduced_rank - 1 : 0;
   const int64_t rows = plan.reduced_rank > 0 ? plan.reduced_dims[outer] : 1;
   const int64_t stride = plan.reduced_rank > 0 ? plan.reduced_strides[outer] : 0;
@@ -74,28 +97,38 @@ HWY_INLINE void ReduceColumns(const ReducePlan& plan, const Op& op, const float*
       HWY_UNROLL(4)
       for (int v = 0; v < kVectors; ++v) {
         const float* x = row + v * kFloatLanes;
-        Op::Take(kWhole ? hn::LoadU(d, x) : hn::LoadN(d, x, static_cast<size_t>(columns)), state + v * Op::kState);
+        Op::Take(kWhole ? hn::LoadU(d, x) : hn::LoadN(d, x, static_cast<size_t>(columns)), state + v);
       }
     }
   });
-  alignas(64) typename Op::T lanes[kVectors * kFloatLanes];
-  for (int v = 0; v < kVectors * Op::kState; ++v) hn::Store(state[v], dt, lanes + v * (kFloatLanes / Op::kState));
-  for (int64_t i = 0; i < columns; ++i) to[i] = op.Finish(lanes[i]);
+  for (int v = 0; v < kVectors; ++v) Op::Store(state[v], lanes + v * kFloatLanes);
+}
+
+// `columns` columns; lanes for a multiple of 16.
+template <class Op>
+void ReduceColumns(const ReducePlan& plan, const float* from, int64_t columns, typename Op::T* lanes) {
+  int64_t column = 0;
+  for (constexpr int64_t kStep = kColumnVectors * kFloatLanes; column + kStep <= columns; column += kStep) {
+    ReduceVectors<Op, kColumnVectors, true>(plan, from + column, kStep, lanes + column);
+  }
+  for (; column + kFloatLanes <= columns; column += kFloatLanes) {
+    ReduceVectors<Op, 1, true>(plan, from + column, kFloatLanes, lanes + column);
+  }
+  if (column < columns) ReduceVectors<Op, 1, false>(plan, from + column, columns - column, lanes + column);
 }
 
 template <class Op>
 float ReduceInner(const ReducePlan& plan, const Op& op, const float* from) {
   const FloatTag d;
-  const typename Op::Tag dt;
-  typename Op::State state[kColumnVectors * Op::kState];
-  for (auto& part : state) part = hn::Set(dt, static_cast<typename Op::T>(Op::kStart));
+  typename Op::State state[kColumnVectors];
+  for (auto& part : state) part = Op::Start();
   ForNest(plan.reduced_dims, plan.reduced_strides, plan.reduced_rank, [&](int64_t offset) HWY_ATTR {
     const float* row = from + offset;
     int64_t i = 0;
     for (; i + kColumnVectors * kFloatLanes <= plan.inner; i += kColumnVectors * kFloatLanes) {
       HWY_UNROLL(4)
       for (int v = 0; v < kColumnVectors; ++v) {
-        Op::Take(hn::LoadU(d, row + i + v * kFloatLanes), state + v * Op::kState);
+        Op::Take(hn::LoadU(d, row + i + v * kFloatLanes), state + v);
       }
     }
     for (; i + kFloatLanes <= plan.inner; i += kFloatLanes) Op::Take(hn::LoadU(d, row + i), state);
@@ -107,9 +140,7 @@ float ReduceInner(const ReducePlan& plan, const Op& op, const float* from) {
   });
   constexpr int kLanes = kColumnVectors * kFloatLanes;
   alignas(64) typename Op::T lanes[kLanes];
-  for (int v = 0; v < kColumnVectors * Op::kState; ++v) {
-    hn::Store(state[v], dt, lanes + v * (kFloatLanes / Op::kState));
-  }
+  for (int v = 0; v < kColumnVectors; ++v) Op::Store(state[v], lanes + v * kFloatLanes);
   for (int half = kLanes / 2; half > 0; half /= 2) {
     for (int i = 0; i < half; ++i) lanes[i] = Op::Join(lanes[i], lanes[i + half]);
   }
@@ -128,48 +159,42 @@ void ReduceUnits(const ReducePlan& plan, const Op& op, const float* in, float* o
   for (int64_t unit = begin; unit < end; ++unit) {
     const int64_t kept = unit / tiles;
     const float* from = in + NestOffset(plan.kept_dims, plan.kept_strides, plan.kept_rank, kept);
-    float* to = out + kept * plan.inner;
-    int64_t column = unit % tiles * plan.tile;
-    const int64_t last = std::min(column + plan.tile, plan.inner);
-    for (constexpr int64_t kStep = kColumnVectors * kFloatLanes; column + kStep <= last; column += kStep) {
-      ReduceColumns<Op, kColumnVectors, true>(plan, op, from + column, kStep, to + column);
-    }
-    for (; column + kFloatLanes <= last; column += kFloatLanes) {
-      ReduceColumns<Op, 1, true>(plan, op, from + column, kFloatLanes, to + column);
-    }
-    if (column < last) ReduceColumns<Op, 1, false>(plan, op, from + column, last - column, to + column);
+    const int64_t column = unit % tiles * plan.tile;
+    const int64_t columns = std::min(plan.tile, plan.inner - column);
+    alignas(64) typename Op::T lanes[static_cast<size_t>(kReduceTile)];
+    ReduceColumns<Op>(plan, from + column, columns, lanes);
+    for (int64_t i = 0; i < columns; ++i) out[kept * plan.inner + column + i] = op.Finish(lanes[i]);
   }
 }
 
-#if !HWY_HAVE_FLOAT64  // 32-bit ARM
-template <bool kMean>
-struct PlainSum {
-  using In = float;
-  using Sum = double;
-  using Out = float;
-  static Sum Start() { return 0.0; }
-  static Sum Add(Sum sum, In x) { return sum + static_cast<double>(x); }
-  static Sum Join(Sum a, Sum b) { return a + b; }
-  static Out Finish(Sum sum, int64_t count) {
-    return static_cast<float>(kMean ? sum / static_cast<double>(count) : sum);
+template <class Op>
+void ReduceChunk(const ReducePlan& plan, const float* in, int64_t chunk, std::byte* scratch) {
+  ReducePlan rows = plan;
+  const int64_t first = plan.reduced_dims[0] * chunk / plan.chunks;
+  rows.reduced_dims[0] = plan.reduced_dims[0] * (chunk + 1) / plan.chunks - first;
+  ReduceColumns<Op>(rows, in + first * plan.reduced_strides[0], plan.inner,
+                    reinterpret_cast<typename Op::T*>(scratch) + chunk * ReduceScratchColumns(plan));
+}
+
+template <class Op>
+void JoinChunks(const ReducePlan& plan, const Op& op, const std::byte* scratch, float* out) {
+  using T = typename Op::T;
+  const T* lanes = reinterpret_cast<const T*>(scratch);
+  for (int64_t i = 0; i < plan.inner; ++i) {
+    T whole = lanes[i];
+    for (int64_t chunk = 1; chunk < plan.chunks; ++chunk) {
+      whole = Op::Join(whole, lanes[chunk * ReduceScratchColumns(plan) + i]);
+    }
+    out[i] = op.Finish(whole);
   }
-};
-#endif
+}
 
 void SumUnits(const ReducePlan& plan, const float* in, float* out, int64_t begin, int64_t end) {
-#if HWY_HAVE_FLOAT64
   ReduceUnits(plan, SumOp{1.0}, in, out, begin, end);
-#else
-  Reduce<PlainSum<false>>(plan, in, out, begin, end);
-#endif
 }
 
 void MeanUnits(const ReducePlan& plan, const float* in, float* out, int64_t begin, int64_t end) {
-#if HWY_HAVE_FLOAT64
   ReduceUnits(plan, SumOp{static_cast<double>(plan.terms)}, in, out, begin, end);
-#else
-  Reduce<PlainSum<true>>(plan, in, out, begin, end);
-#endif
 }
 
 void MaxUnits(const ReducePlan& plan, const float* in, float* out, int64_t begin, int64_t end) {
@@ -180,26 +205,86 @@ void MinUnits(const ReducePlan& plan, const float* in, float* out, int64_t begin
   ReduceUnits(plan, ExtremeOp<false>(), in, out, begin, end);
 }
 
+void SumChunk(const ReducePlan& plan, const float* in, int64_t chunk, std::byte* scratch) {
+  ReduceChunk<SumOp>(plan, in, chunk, scratch);
+}
+
+void MaxChunk(const ReducePlan& plan, const float* in, int64_t chunk, std::byte* scratch) {
+  ReduceChunk<ExtremeOp<true>>(plan, in, chunk, scratch);
+}
+
+void MinChunk(const ReducePlan& plan, const float* in, int64_t chunk, std::byte* scratch) {
+  ReduceChunk<ExtremeOp<false>>(plan, in, chunk, scratch);
+}
+
+void JoinSums(const ReducePlan& plan, const std::byte* scratch, float* out) {
+  JoinChunks(plan, SumOp{1.0}, scratch, out);
+}
+
+void JoinMeans(const ReducePlan& plan, const std::byte* scratch, float* out) {
+  JoinChunks(plan, SumOp{static_cast<double>(plan.terms)}, scratch, out);
+}
+
+void JoinMaxima(const ReducePlan& plan, const std::byte* scratch, float* out) {
+  JoinChunks(plan, ExtremeOp<true>(), scratch, out);
+}
+
+void JoinMinima(const ReducePlan& plan, const std::byte* scratch, float* out) {
+  JoinChunks(plan, ExtremeOp<false>(), scratch, out);
+}
+
 }  // namespace wherry::math::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
 namespace wherry::math {
 
-void SumFloats(const ReducePlan& plan, const float* in, float* out, int64_t begin, int64_t end, Isa isa) {
-  WHERRY_SELECT(isa, SumUnits)(plan, in, out, begin, end);
+FloatReduction SumOfFloats() {
+  return {[](const ReducePlan& plan, const float* in, float* out, int64_t begin, int64_t end, Isa isa) {
+            WHERRY_SELECT(isa, SumUnits)(plan, in, out, begin, end);
+          },
+          [](const ReducePlan& plan, const float* in, int64_t chunk, std::byte* scratch, Isa isa) {
+            WHERRY_SELECT(isa, SumChunk)(plan, in, chunk, scratch);
+          },
+          [](const ReducePlan& plan, const std::byte* scratch, float* out, Isa isa) {
+            WHERRY_SELECT(isa, JoinSums)(plan, scratch, out);
+          }};
 }
 
-void MeanFloats(const ReducePlan& plan, const float* in, float* out, int64_t begin, int64_t end, Isa isa) {
-  WHERRY_SELECT(isa, MeanUnits)(plan, in, out, begin, end);
+FloatReduction MeanOfFloats() {
+  return {[](const ReducePlan& plan, const float* in, float* out, int64_t begin, int64_t end, Isa isa) {
+            WHERRY_SELECT(isa, MeanUnits)(plan, in, out, begin, end);
+          },
+          [](const ReducePlan& plan, const float* in, int64_t chunk, std::byte* scratch, Isa isa) {
+            WHERRY_SELECT(isa, SumChunk)(plan, in, chunk, scratch);
+          },
+          [](const ReducePlan& plan, const std::byte* scratch, float* out, Isa isa) {
+            WHERRY_SELECT(isa, JoinMeans)(plan, scratch, out);
+          }};
 }
 
-void MaxFloats(const ReducePlan& plan, const float* in, float* out, int64_t begin, int64_t end, Isa isa) {
-  WHERRY_SELECT(isa, MaxUnits)(plan, in, out, begin, end);
+FloatReduction MaxOfFloats() {
+  return {[](const ReducePlan& plan, const float* in, float* out, int64_t begin, int64_t end, Isa isa) {
+            WHERRY_SELECT(isa, MaxUnits)(plan, in, out, begin, end);
+          },
+          [](const ReducePlan& plan, const float* in, int64_t chunk, std::byte* scratch, Isa isa) {
+            WHERRY_SELECT(isa, MaxChunk)(plan, in, chunk, scratch);
+          },
+          [](const ReducePlan& plan, const std::byte* scratch, float* out, Isa isa) {
+            WHERRY_SELECT(isa, JoinMaxima)(plan, scratch, out);
+          }};
 }
 
-void MinFloats(const ReducePlan& plan, const float* in, float* out, int64_t begin, int64_t end, Isa isa) {
-  WHERRY_SELECT(isa, MinUnits)(plan, in, out, begin, end);
+FloatReduction MinOfFloats() {
+  return {[](const ReducePlan& plan, const float* in, float* out, int64_t begin, int64_t end, Isa isa) {
+            WHERRY_SELECT(isa, MinUnits)(plan, in, out, begin, end);
+          },
+          [](const ReducePlan& plan, const float* in, int64_t chunk, std::byte* scratch, Isa isa) {
+            WHERRY_SELECT(isa, MinChunk)(plan, in, chunk, scratch);
+          },
+          [](const ReducePlan& plan, const std::byte* scratch, float* out, Isa isa) {
+            WHERRY_SELECT(isa, JoinMinima)(plan, scratch, out);
+          }};
 }
 
 }  // namespace wherry::math

@@ -63,6 +63,14 @@ def test_every_set_of_axes(shape: tuple[int, ...], key: str) -> None:
             check(key, x, np.array(axes, np.int32), keep_dims=bool(count % 2))
 
 
+@pytest.mark.parametrize("key", ["Max_f32", "Min_f32", "Sum_f32", "Mean_f32"])
+@pytest.mark.parametrize("shape", [(1, 56, 57, 13), (1, 40, 40, 64), (3, 100, 400), (20000, 1)])
+def test_rows_in_chunks(shape: tuple[int, ...], key: str) -> None:
+    x = operand("f32", shape)
+    x.reshape(-1)[[3, 777]] = [np.inf, -np.inf]
+    check(key, x, np.arange(len(shape) - 1), False, threads=3)
+
+
 @pytest.mark.parametrize("key", KEYS)
 def test_axis_forms(key: str) -> None:
     x = operand(key.rsplit("_", 1)[1], (4, 5, 6))

@@ -21,8 +21,8 @@ struct MaxOf {
 }  // namespace
 
 #if WHERRY_SELECTED(Max_f32)
-WHERRY_PREPARE(Max_f32) { return PrepareReduce(context, kDTypeOf<float>, kDTypeOf<float>); }
-WHERRY_RUN(Max_f32) { return RunReduceFloats(context, &math::MaxFloats); }
+WHERRY_PREPARE(Max_f32) { return PrepareReduceFloats(context); }
+WHERRY_RUN(Max_f32) { return RunReduceFloats(context, math::MaxOfFloats()); }
 #endif
 
 #if WHERRY_SELECTED(Max_i32)

@@ -4,8 +4,8 @@
 namespace wherry::kernels {
 
 #if WHERRY_SELECTED(Mean_f32)
-WHERRY_PREPARE(Mean_f32) { return PrepareReduce(context, kDTypeOf<float>, kDTypeOf<float>); }
-WHERRY_RUN(Mean_f32) { return RunReduceFloats(context, &math::MeanFloats); }
+WHERRY_PREPARE(Mean_f32) { return PrepareReduceFloats(context); }
+WHERRY_RUN(Mean_f32) { return RunReduceFloats(context, math::MeanOfFloats()); }
 #endif
 
 }  // namespace wherry::kernels

@@ -21,8 +21,8 @@ struct MinOf {
 }  // namespace
 
 #if WHERRY_SELECTED(Min_f32)
-WHERRY_PREPARE(Min_f32) { return PrepareReduce(context, kDTypeOf<float>, kDTypeOf<float>); }
-WHERRY_RUN(Min_f32) { return RunReduceFloats(context, &math::MinFloats); }
+WHERRY_PREPARE(Min_f32) { return PrepareReduceFloats(context); }
+WHERRY_RUN(Min_f32) { return RunReduceFloats(context, math::MinOfFloats()); }
 #endif
 
 #if WHERRY_SELECTED(Min_i32)

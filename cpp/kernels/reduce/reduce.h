@@ -59,11 +59,25 @@ Status RunReduce(RunContext& context) {
   return Status::Ok();
 }
 
-inline Status RunReduceFloats(RunContext& context, math::ReduceFloats reduce) {
+// As PrepareReduce, for RunReduceFloats.
+inline Status PrepareReduceFloats(PrepareContext& context) {
+  WHERRY_RETURN_IF_ERROR(PrepareReduce(context, DType::kF32, DType::kF32));
+  context.RequestScratch(math::ReduceScratchBytes(context.params<math::ReducePlan>()));
+  return Status::Ok();
+}
+
+inline Status RunReduceFloats(RunContext& context, const math::FloatReduction& reduction) {
   const math::ReducePlan& plan = context.params<math::ReducePlan>();
   const float* in = context.input(0).as<const float>();
   float* out = context.output(0).as<float>();
-  ForReduceUnits(context, [&](int64_t begin, int64_t end) { reduce(plan, in, out, begin, end, context.isa()); });
+  const Isa isa = context.isa();
+  if (plan.chunks < 2) {
+    ForReduceUnits(context, [&](int64_t begin, int64_t end) { reduction.units(plan, in, out, begin, end, isa); });
+    return Status::Ok();
+  }
+  std::byte* scratch = context.scratch();
+  context.threads().ForEach(plan.chunks, [&](int64_t chunk, int) { reduction.chunk(plan, in, chunk, scratch, isa); });
+  reduction.join(plan, scratch, out, isa);
   return Status::Ok();
 }
 

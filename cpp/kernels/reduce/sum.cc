@@ -22,8 +22,8 @@ struct SumInteger {
 }  // namespace
 
 #if WHERRY_SELECTED(Sum_f32)
-WHERRY_PREPARE(Sum_f32) { return PrepareReduce(context, kDTypeOf<float>, kDTypeOf<float>); }
-WHERRY_RUN(Sum_f32) { return RunReduceFloats(context, &math::SumFloats); }
+WHERRY_PREPARE(Sum_f32) { return PrepareReduceFloats(context); }
+WHERRY_RUN(Sum_f32) { return RunReduceFloats(context, math::SumOfFloats()); }
 #endif
 
 #if WHERRY_SELECTED(Sum_i32)
