@@ -59,7 +59,7 @@ def test_kernels_of_whole_numbers(tmp_path: Path) -> None:
 def test_layers_go_back_to_floats_until_outputs_are_close(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     free = wherry.compile(network(), tmp_path / "free.wherry", quantize="int8").quantize
     assert free is not None and free.arithmetic is not None and free.arithmetic.error is not None
-    limit = 0.9 * free.arithmetic.error
+    limit = 1.15 * free.arithmetic.error  # of which a margin is taken off
     monkeypatch.setattr(compiler, "OUTPUT_LIMIT", limit)
     report = wherry.compile(network(), tmp_path / "m.wherry", quantize="int8")
     assert report.quantize is not None and report.quantize.arithmetic is not None

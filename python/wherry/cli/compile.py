@@ -78,7 +78,7 @@ def run(args: argparse.Namespace) -> int:
 def show_arithmetic(report: ArithmeticReport) -> None:
     print(f"  {counted(report.layers, 'layer')} multiply in whole numbers")
     if not report.conclusive:
-        print(f"  these inputs cannot tell: outputs leave {report.limit:.0%} even in floats; give real ones (--samples)")
+        print(f"  these inputs cannot tell: outputs leave {report.limit:.0%} even in floats; give --samples")
     if report.float_layers:
         print(f"  in float arithmetic, so that outputs stay within {report.limit:.0%}:")
     for name, error in report.float_layers.items():

@@ -73,21 +73,22 @@ class ArithmeticReport:
 
 # Measuring layers one by one writes a pack for each: models with more float32 weights than this keep all layers.
 _MOST_BYTES = 400 << 20
-# Errors of layers are taken for independent: together they make the root of the sum of their squares. On other inputs
-# than those measured it may be more.
+# Of the limit: other inputs than those measured may make more of an error.
 _MARGIN = 0.8
+_STRICTER = 0.9  # what the errors promised is not reached always: the next round asks for more
 
 
 def fit_arithmetic(
     graph: Graph, layers: list[Node], originals: Mapping[str, Value], measure: Callable[[Graph], float], limit: float
 ) -> ArithmeticReport:
-    """Lets `layers` multiply in whole numbers, but for those without which the outputs are within `limit` of float32.
+    """Lets `layers` multiply in whole numbers, but for those without which outputs are well within `limit` of float32.
 
     originals: name -> float32 value of each quantized constant. measure: the error at the outputs of a graph.
     """
     set_arithmetic(layers, True)
+    limit *= _MARGIN
     error = measure(graph)
-    report = ArithmeticReport(limit, len(layers), error=error)
+    report = ArithmeticReport(limit / _MARGIN, len(layers), error=error)
     if error <= limit or sum(value.type.nbytes for value in originals.values()) > _MOST_BYTES:
         return report
     codes = {name: graph.nodes[name].value for name in originals}
@@ -101,7 +102,8 @@ def fit_arithmetic(
     mean = sum(sizes.values()) / len(sizes)
     # First those that take most of the error for the bytes and the time that they cost.
     kept = sorted(layers, key=lambda layer: -(errors[layer.name] ** 2) / (sizes[layer.name] + mean / 4))
-    target = _MARGIN * limit
+    # Errors of layers are taken for independent: together they make the root of the sum of their squares.
+    target = limit
     while kept and error > limit:
         # The next one always; then as many as the errors say.
         while True:
@@ -110,7 +112,7 @@ def fit_arithmetic(
             _leave_in_float(graph, layer, originals)
             if math.hypot(*(errors[other.name] for other in kept)) <= target:
                 break
-        target *= _MARGIN
+        target *= _STRICTER
         report.layers, report.error = len(kept), (error := measure(graph))
     return report
 
