@@ -21,7 +21,7 @@ namespace hn = hwy::HWY_NAMESPACE;
 template <class V>
 HWY_INLINE hn::Vec<hn::RebindToSigned<hn::DFromV<V>>> RoundInRange(V value) {
   const hn::RebindToSigned<hn::DFromV<V>> d32;
-  using Whole = hn::Vec<decltype(d32)>;
+  using Whole [[maybe_unused]] = hn::Vec<decltype(d32)>;
 #if HWY_TARGET <= HWY_AVX3 && HWY_ARCH_X86
   if constexpr (hn::MaxLanes(d32) == 16) {
     return Whole{_mm512_cvtps_epi32(value.raw)};
