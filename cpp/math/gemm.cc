@@ -182,6 +182,11 @@ inline void RunTileRow(const GemmPlan& plan, const Epilogue& epilogue, const Blo
     ahead.Find(panel - block.panels.begin, width, block.k.size(), &store);
     store.bias = last && epilogue.bias != nullptr ? epilogue.bias + column : nullptr;
     store.residual = last && epilogue.residual != nullptr ? epilogue.residual + row * ldc + column : nullptr;
+    if (store.residual != nullptr) {  // on its way while the tile multiplies
+      for (int64_t r = 0; r < rows; ++r) {
+        for (int v = 0; v < width; ++v) __builtin_prefetch(store.residual + r * ldc + v * kPanelColumns);
+      }
+    }
     float* const to = last ? c_row + column : held;
     const int64_t stride = last ? ldc : sums.stride;
     if (inside.size() == width * kPanelColumns) {

@@ -7,8 +7,8 @@
 namespace wherry::math {
 namespace {
 
-// Scratch memory: of a block of tiles the transformed image, and the products with two panels for each thread; and the
-// channels of a transformed filter. Smaller blocks transform the filter more often.
+// Scratch memory: of a block of tiles the transformed image, and the products with two panels, of which each thread has
+// its own; and the channels of a transformed filter. Smaller blocks transform the filter more often.
 constexpr int64_t kImageFloats = 160 * 1024;
 constexpr int64_t kProductFloats = 32 * 1024;
 constexpr int64_t kMostChannels = 64;
@@ -45,8 +45,9 @@ bool Cut(const WinogradConv& conv, const WinogradTarget& target, WinogradPlan* p
   const int64_t runs = target.row_floats / block_channels;
   const int64_t rows = plan->in_registers ? Ceil(Ceil(channels, block_channels), runs) * points
                                           : Ceil(Ceil(channels, block_channels) * points, runs);
-  const int64_t most = std::min(kImageFloats / (rows * target.row_floats), kProductFloats / (points * 2 * kPanelColumns));
-  if (most < std::min(tiles, target.strip_rows)) return false;
+  const int64_t in_image = kImageFloats / (rows * target.row_floats);
+  if (in_image < std::min(tiles, target.strip_rows)) return false;
+  const int64_t most = std::min(in_image, kProductFloats / (points * 2 * kPanelColumns));
   plan->block_tiles = static_cast<int32_t>(Ceil(tiles, Ceil(tiles, most)));
   return true;
 }
@@ -69,10 +70,15 @@ double WinogradCost(const WinogradPlan& plan, const WinogradConv& conv, const Wi
 // Threads share the panels, and where these are few or do not come out even, the strips too; each part transforms the
 // filter itself.
 void Share(const WinogradConv& conv, const WinogradTarget& target, int threads, WinogradPlan* plan) {
-  if (threads < 2) return;
   plan->threads = threads;
   const int64_t panels = Ceil(conv.outputs, kPanelColumns);
-  plan->column_parts = static_cast<int32_t>(plan->in_registers ? panels : Ceil(panels, 2));
+  // With few channels there are large images, and little room beside them: half as large a filter for each thread.
+  if (plan->block_channels >= conv.image.channels) {
+    plan->block_channels = static_cast<int32_t>(Ceil(Ceil(plan->block_channels, 2), kPanelColumns) * kPanelColumns);
+  }
+  const int64_t units = plan->in_registers ? panels : Ceil(panels, 2);
+  // Long parts: within one, the filter is transformed between the products.
+  plan->column_parts = static_cast<int32_t>(units >= 4 * threads ? 2 * threads : units);
   if (plan->in_registers) return;
   const int64_t strips = Ceil(plan->block_tiles, target.strip_rows);
   const double filter = CostsOf(plan->tile, target.lanes).filter;
