@@ -1,10 +1,11 @@
-// exp and what is made of it, over vectors of floats. Compiled once for each instruction set (Highway's per-target
+// exp, log and what is made of them, over vectors of floats. Compiled once for each instruction set (Highway's per-target
 // include guard): with fused multiply-add where there is one, so bits differ between instruction sets, never between
 // the lanes of a vector.
 //
 // Largest errors over all finite floats whose result is a normal number, on the worst instruction set, in ulp: Exp 1.3,
-// Expm1 1.8, Sigmoid 2.5, Tanh 2.5, Swish 2.5 above -88 (below, where it is under 1e-36, it may be 0). Results that are not
-// normal may be 0. NaN gives NaN, infinities give the limits.
+// Expm1 1.8, Log 0.8, Log1p 1.5, Sigmoid 2.5, Softplus 2.1, Tanh 2.5, and Swish 2.5 above -88 (below, where it is under
+// 1e-36, it may be 0). tests/parity/test_unary.py holds them to that. Results that are not normal may be 0. NaN gives
+// NaN, infinities give the limits.
 #if defined(WHERRY_MATH_VMATH_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef WHERRY_MATH_VMATH_INL_H_
 #undef WHERRY_MATH_VMATH_INL_H_
@@ -129,6 +130,59 @@ HWY_INLINE void MapVectors(int64_t count, const Body& body) {
     body([&](const float* from) HWY_ATTR { return hn::LoadN(d, from + i, rest); },
          [&](MathVector value, float* to) HWY_ATTR { hn::StoreN(value, d, to + i, rest); });
   }
+}
+
+// x = m * 2^e with m in [sqrt(1/2), sqrt(2)); log(m) = f - f^2 / 2 + f^3 p(f) with f = m - 1, p interpolated at
+// Chebyshev's nodes. For any x: -inf at 0, NaN below.
+HWY_INLINE MathVector Log(MathVector x) {
+  const MathTag d;
+  const hn::RebindToSigned<MathTag> di;
+  const auto small = hn::Lt(x, Constant(1.17549435e-38F));
+  const MathVector normal = hn::IfThenElse(small, hn::Mul(x, Constant(8388608.0F)), x);
+  const MathBits bits = hn::Sub(BitsOf(normal), hn::Set(di, 0x3F3504F3));  // sqrt(1/2)
+  const MathBits exponent = hn::ShiftRight<23>(bits);
+  const MathVector f =
+      hn::Sub(hn::BitCast(d, hn::Sub(BitsOf(normal), hn::ShiftLeft<23>(exponent))), Constant(1.0F));
+  const MathVector e =
+      hn::Sub(hn::ConvertTo(d, exponent), hn::IfThenElseZero(small, Constant(23.0F)));
+  MathVector p = hn::MulAdd(Constant(0.06971611827611923F), f, Constant(-0.11479733884334564F));
+  p = hn::MulAdd(p, f, Constant(0.11685419827699661F));
+  p = hn::MulAdd(p, f, Constant(-0.12425687164068222F));
+  p = hn::MulAdd(p, f, Constant(0.14249058067798615F));
+  p = hn::MulAdd(p, f, Constant(-0.1666780263185501F));
+  p = hn::MulAdd(p, f, Constant(0.20000715553760529F));
+  p = hn::MulAdd(p, f, Constant(-0.2499999701976776F));
+  p = hn::MulAdd(p, f, Constant(0.3333333134651184F));
+  const MathVector square = hn::Mul(f, f);
+  const MathVector low = hn::MulAdd(e, Constant(-2.12194440e-4F), hn::Mul(hn::Mul(square, f), p));
+  const MathVector sum = hn::Add(f, hn::NegMulAdd(square, Constant(0.5F), low));
+  MathVector result = hn::MulAdd(e, Constant(0.693359375F), sum);
+  const MathVector infinity = hn::Inf(d);
+  result = hn::IfThenElse(hn::Eq(x, infinity), x, result);
+  result = hn::IfThenElse(hn::Eq(x, hn::Zero(d)), hn::Neg(infinity), result);
+  return hn::IfThenElse(hn::Ge(x, hn::Zero(d)), result, hn::NaN(d));  // NaN is not >= 0
+}
+
+// log(1 + x): the logarithm of the rounded sum, and what rounding lost.
+HWY_INLINE MathVector Log1p(MathVector x) {
+  const MathTag d;
+  const MathVector one = Constant(1.0F);
+  const MathVector sum = hn::Add(x, one);
+  const MathVector lost = hn::Div(hn::Sub(x, hn::Sub(sum, one)), sum);
+  const MathVector log = Log(sum);
+  const auto exact = hn::Or(hn::Eq(sum, hn::Zero(d)), hn::Eq(sum, hn::Inf(d)));
+  return hn::IfThenElse(hn::Eq(x, hn::Zero(d)), x, hn::IfThenElse(exact, log, hn::Add(log, lost)));
+}
+
+// log(1 + exp(x)) without overflow.
+HWY_INLINE MathVector Softplus(MathVector x) {
+  const MathVector tail = Log1p(Exp(hn::Neg(hn::Abs(x))));
+  return hn::Add(hn::Max(hn::Zero(MathTag()), x), tail);
+}
+
+HWY_INLINE MathVector Selu(MathVector x) {
+  const MathVector negative = hn::Mul(Constant(1.6732632423543772F), Expm1(x));
+  return hn::Mul(Constant(1.0507009873554805F), hn::IfThenElse(hn::Lt(x, hn::Zero(MathTag())), negative, x));
 }
 
 // out[i] = f(in[i]) for i in [0, count). Works in place. f: vector to vector.

@@ -5,6 +5,7 @@
 #include "kernels/select.h"
 #include "kernels/shape.h"
 #include "math/vectorize.h"
+#include "math/vmath.h"
 
 namespace wherry::kernels {
 
@@ -30,6 +31,16 @@ Status RunUnary(RunContext& context, const F& f) {
   context.threads().ForRange(context.input(0).count(), kElementwiseGrain, [&](int64_t begin, int64_t end, int) {
     WHERRY_VECTORIZE
     for (int64_t i = begin; i < end; ++i) out[i] = f(in[i]);
+  });
+  return Status::Ok();
+}
+
+// As RunUnary, of a function that math/ has over runs.
+inline Status RunFunction(RunContext& context, math::FloatFunction function) {
+  const float* in = context.input(0).as<const float>();
+  float* out = context.output(0).as<float>();
+  context.threads().ForRange(context.input(0).count(), kElementwiseGrain, [&](int64_t begin, int64_t end, int) {
+    function(in + begin, out + begin, end - begin);
   });
   return Status::Ok();
 }

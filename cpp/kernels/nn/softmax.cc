@@ -1,9 +1,10 @@
 // Softmax and LogSoftmax over the last dimension, float32.
 //
-// Every row is shifted by its largest element, so nothing overflows; sums are kept in double, in order.
+// Every row is shifted by its largest element, so nothing overflows; sums are made in double.
 #include <cmath>
 
 #include "kernels/select.h"
+#include "math/reduce_f32.h"
 #include "math/vectorize.h"
 #include "math/vmath.h"
 
@@ -31,21 +32,34 @@ Status PrepareSoftmax(PrepareContext& context) {
   return Status::Ok();
 }
 
-float Largest(const float* in, int64_t depth) {
-  float largest = in[0];
-  for (int64_t i = 1; i < depth; ++i) largest = in[i] > largest ? in[i] : largest;
-  return largest;
-}
+// A row of `depth` elements, its largest, and sums of `depth` floats. Works in place.
+struct SoftmaxRow {
+  const float* in;
+  float* out;
+  int64_t depth;
+  Isa isa;
 
-// row(in, out, depth) for every row. Works in place.
-template <typename Row>
-Status RunSoftmax(RunContext& context, const Row& row) {
+  float Reduced(const math::FloatReduction& reduction, const float* values, int64_t count) const {
+    const bool reduced = true;
+    float result = 0;
+    reduction.units(math::PlanReduce(&count, &reduced, 1, 1), values, &result, 0, 1, isa);
+    return result;
+  }
+  float Largest() const { return Reduced(math::MaxOfFloats(), in, depth); }
+  float Sum(const float* values, int64_t count) const { return Reduced(math::SumOfFloats(), values, count); }
+};
+
+// run(row) for every row.
+template <typename Run>
+Status RunSoftmax(RunContext& context, const Run& run) {
   const SoftmaxParams& p = context.params<SoftmaxParams>();
   if (p.depth == 0) return Status::Ok();
   const float* in = context.input(0).as<const float>();
   float* out = context.output(0).as<float>();
   context.threads().ForRange(p.rows, 1 + kSoftmaxGrain / p.depth, [&](int64_t begin, int64_t end, int) {
-    for (int64_t r = begin; r < end; ++r) row(in + r * p.depth, out + r * p.depth, p.depth);
+    for (int64_t r = begin; r < end; ++r) {
+      run(SoftmaxRow{in + r * p.depth, out + r * p.depth, p.depth, context.isa()});
+    }
   });
   return Status::Ok();
 }
@@ -56,14 +70,11 @@ Status RunSoftmax(RunContext& context, const Row& row) {
 #if WHERRY_SELECTED(Softmax_f32)
 WHERRY_PREPARE(Softmax_f32) { return PrepareSoftmax(context); }
 WHERRY_RUN(Softmax_f32) {
-  return RunSoftmax(context, [](const float* in, float* out, int64_t depth) {
-    const float largest = Largest(in, depth);
-    double sum = 0;
+  return RunSoftmax(context, [](const SoftmaxRow& row) {
+    math::ExpOfShifted(row.in, row.Largest(), row.out, row.depth, row.isa);
+    const float inverse = 1.0F / row.Sum(row.out, row.depth);
     WHERRY_VECTORIZE
-    for (int64_t i = 0; i < depth; ++i) out[i] = math::Exp(in[i] - largest);
-    for (int64_t i = 0; i < depth; ++i) sum += static_cast<double>(out[i]);
-    const float inverse = static_cast<float>(1.0 / sum);
-    for (int64_t i = 0; i < depth; ++i) out[i] *= inverse;
+    for (int64_t i = 0; i < row.depth; ++i) row.out[i] *= inverse;
   });
 }
 #endif
@@ -71,12 +82,19 @@ WHERRY_RUN(Softmax_f32) {
 #if WHERRY_SELECTED(LogSoftmax_f32)
 WHERRY_PREPARE(LogSoftmax_f32) { return PrepareSoftmax(context); }
 WHERRY_RUN(LogSoftmax_f32) {
-  return RunSoftmax(context, [](const float* in, float* out, int64_t depth) {
-    const float largest = Largest(in, depth);
+  return RunSoftmax(context, [](const SoftmaxRow& row) {
+    constexpr int64_t kBlock = 256;
+    float powers[kBlock];
+    const float largest = row.Largest();
     double sum = 0;
-    for (int64_t i = 0; i < depth; ++i) sum += static_cast<double>(math::Exp(in[i] - largest));
+    for (int64_t begin = 0; begin < row.depth; begin += kBlock) {
+      const int64_t count = row.depth - begin < kBlock ? row.depth - begin : kBlock;
+      math::ExpOfShifted(row.in + begin, largest, powers, count, row.isa);
+      sum += static_cast<double>(row.Sum(powers, count));
+    }
     const float log_sum = static_cast<float>(std::log(sum));
-    for (int64_t i = 0; i < depth; ++i) out[i] = (in[i] - largest) - log_sum;
+    WHERRY_VECTORIZE
+    for (int64_t i = 0; i < row.depth; ++i) row.out[i] = (row.in[i] - largest) - log_sum;
   });
 }
 #endif
