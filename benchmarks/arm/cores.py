@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 A55 = "Arm Cortex-A55 Software Optimization Guide: Q-form FMLA and SDOT, one a cycle"
 A76 = "Arm Cortex-A76 Software Optimization Guide: FMLA and SDOT on both vector pipes"
 N1 = "Arm Neoverse N1 Software Optimization Guide: FMLA and SDOT on both vector pipes"
+N2 = "Arm Neoverse N2 Software Optimization Guide: USMMLA on both vector pipes"
 M1 = "D. Johnson, Apple M1 Firestorm microarchitecture: FMLA and SDOT on all four vector pipes"
 
 
@@ -39,9 +40,12 @@ _REGISTERS = r"(v\d+)\.\w+,\s*(v\d+)\.\w+,\s*(v\d+)\.\w+(?:\[\d\])?"
 # some (14). SDOT of whole vectors has the latency of both and is one a cycle.
 _ONE_A_CYCLE = {rf"\b(?:fmla|sdot)\s+{_REGISTERS}": r"sdot \1.4s, \2.16b, \3.16b"}
 
+# What the loops must be fast on.
 CORES = (
     Core("cortex-a55", 1, A55, _ONE_A_CYCLE),
     Core("cortex-a76", 2, A76),
     Core("neoverse-n1", 2, N1),
     Core("apple-m1", 4, M1),
 )
+# Those have no I8MM.
+I8MM_CORES = (Core("neoverse-n2", 2, N2),)
