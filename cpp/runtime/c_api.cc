@@ -1,4 +1,4 @@
-// The C API over Executor. Handles are made with malloc, so that no C++ runtime library is needed.
+// The C API over Executor. Handles are made with posix_memalign, so that no C++ runtime library is needed.
 #include <cstdlib>
 #include <cstring>
 #include <new>
@@ -64,7 +64,8 @@ wherry_status Open(wherry_model* model, const wherry_options* options) {
 }
 
 wherry_model* NewModel(wherry_model** model) {
-  void* memory = std::malloc(sizeof(wherry_model));
+  void* memory = nullptr;  // aligned to what threads share, which malloc does not promise
+  if (posix_memalign(&memory, alignof(wherry_model), sizeof(wherry_model)) != 0) memory = nullptr;
   *model = memory == nullptr ? nullptr : new (memory) wherry_model();
   return *model;
 }
