@@ -5,6 +5,8 @@ target_compile_options(wherry_objects PRIVATE
   -Wall -Wextra -Wconversion -Werror
   $<$<COMPILE_LANGUAGE:CXX>:-fno-exceptions -fno-rtti -fno-threadsafe-statics>
   -fno-math-errno -ffunction-sections -fdata-sections -fstack-protector-strong
+  # clang says so where a loop that may be vectorised (math/vectorize.h) calls the C library.
+  $<$<CXX_COMPILER_ID:Clang,AppleClang>:-Wno-pass-failed>
   # Contraction would let the compiler decide where rounding happens; results must not depend on that.
   -ffp-contract=off)
 

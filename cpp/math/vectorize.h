@@ -5,7 +5,6 @@
 // In front of a loop that reads index i and writes index i only, so input and output may be the same memory but not
 // overlap otherwise. Without it, the compiler's check for overlap sends loops that work in place the slow way.
 #if defined(__clang__)
-#pragma clang diagnostic ignored "-Wpass-failed"
 #define WHERRY_VECTORIZE _Pragma("clang loop vectorize(assume_safety)")
 #elif defined(__GNUC__)
 #define WHERRY_VECTORIZE _Pragma("GCC ivdep")
