@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -109,8 +110,10 @@ def _elements(value: Value) -> int:
     return value.type.nbytes // value.type.dtype.size
 
 
-def quantize_weights(graph: Graph, scheme: WeightScheme) -> QuantizeReport:
-    """Replaces the value of every quantizable constant by codes. The graph still converts to a GraphDef.
+def quantize_weights(graph: Graph, scheme: WeightScheme, skip: Collection[str] = ()) -> QuantizeReport:
+    """Replaces the value of every quantizable constant by codes, but for those that are codes already and those to skip.
+
+    The graph still converts to a GraphDef.
 
     Depthwise filters [kh, kw, C, mult] get one range for each of the C * mult channels where the scheme is per channel
     and mult is 1; others one for each entry of the last dimension. As int8 they stay in float32: they are a hundredth
@@ -123,10 +126,10 @@ def quantize_weights(graph: Graph, scheme: WeightScheme) -> QuantizeReport:
     report = QuantizeReport(str(scheme))
     depthwise = _depthwise_filters(graph)
     for name, axis in quantizable(graph).items():
-        if scheme.format == "int8" and name in depthwise:
-            continue
         node = graph.nodes[name]
         assert node.value is not None
+        if name in skip or isinstance(node.value, QuantizedValue) or (scheme.format == "int8" and name in depthwise):
+            continue
         before = node.value.numpy()
         if scheme.per_channel and name in depthwise:
             axis = 2 if before.shape[3] == 1 else 3

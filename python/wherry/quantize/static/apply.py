@@ -10,7 +10,8 @@ import numpy as np
 
 from wherry.graph import Graph, QuantizedValue, Ref
 from wherry.ops.cost import macs
-from wherry.quantize.apply import FloatLayer, QuantizeReport, StaticReport, count_weight_bytes, measure_weight
+from wherry.quantize.apply import FloatLayer, QuantizeReport, StaticReport, measure_weight, quantize_weights
+from wherry.quantize.formats import STATIC, WeightScheme
 from wherry.quantize.static import layers
 from wherry.quantize.static.correct import means_of
 from wherry.quantize.static.observe import Runner, observe
@@ -19,7 +20,10 @@ from wherry.quantize.static.rewrite import Rewritten, rewrite, tensors_to_observ
 from wherry.quantize.static.samples import Samples
 
 TOLERANCE = 0.02
-_SEGMENTS = 32  # groups of layers whose part in the error is measured: so many runs over the samples
+WEIGHTS = WeightScheme("int8", 8, True)  # of layers without a kernel on codes
+_MARGIN = 0.9  # of the tolerance is used when layers are chosen: other inputs than the samples give other errors
+_SEGMENTS = 64  # groups of layers whose part in the error is measured: so many runs over the samples
+_TRIED_AGAIN = 24  # groups that are tried on codes again, one by one, when the others are chosen
 
 
 class _Trials:
@@ -40,13 +44,18 @@ class _Trials:
         self.linear = [node.name for node in graph.topological()
                        if node.name in everything and layers.op_of(node) in layers.LINEAR]  # fmt: skip
 
-    def rewritten(self, kept: Collection[str]) -> tuple[Graph, Rewritten]:
-        """The graph on codes, but for these layers."""
+    def rewritten(self, kept: Collection[str]) -> tuple[Graph, Rewritten, QuantizeReport]:
+        """The graph on codes, but for these layers, which stay as they are.
+
+        What has weights but no kernel on codes, as an LSTM, gets 8-bit weights for float arithmetic.
+        """
         graph = self.graph.copy()
         chosen = layers.choose(graph, kept)
         scales = dict(self.scales)
         tie_scales(graph, chosen, scales)
-        return graph, rewrite(graph, chosen, scales, self.means)
+        float_weights = {graph.nodes[name].inputs[1].node for name in kept}
+        rewritten = rewrite(graph, chosen, scales, self.means)
+        return graph, rewritten, quantize_weights(graph, WEIGHTS, float_weights)
 
     def errors(self, graph: Graph) -> tuple[dict[str, float], float]:
         """Each output's largest difference, and the largest root mean square one, relative to the largest value."""
@@ -80,11 +89,11 @@ def quantize_static(
     trials = _Trials(graph, samples, calibration)
     static = StaticReport(str(calibration), samples.count, tolerance)
     kept: dict[str, float] = {}
-    made, rewritten = trials.rewritten(kept)
+    made, rewritten, report = trials.rewritten(kept)
     outputs, _ = trials.errors(made)
     if max(outputs.values(), default=0.0) > tolerance:
-        kept = _layers_to_keep(trials, max(outputs.values()), tolerance)
-        made, rewritten = trials.rewritten(kept)
+        kept = _layers_to_keep(trials, tolerance)
+        made, rewritten, report = trials.rewritten(kept)
         outputs, _ = trials.errors(made)
     static.error = max(outputs.values(), default=0.0)
     static.layers, static.tensors = len(trials.linear) - len(kept), rewritten.tensors
@@ -92,7 +101,7 @@ def quantize_static(
         FloatLayer(name, layers.op_of(graph.nodes[name]), error, "the outputs would differ by more than the tolerance")
         for name, error in kept.items()
     ]
-    report = QuantizeReport("int8-static", outputs=outputs, static=static)
+    report.scheme, report.outputs, report.static = STATIC, outputs, static
     before = {name: graph.nodes[name].value for name in rewritten.weights.values()}
     for codes, name in rewritten.weights.items():
         value, held = made.nodes[codes].value, before[name]
@@ -101,7 +110,6 @@ def quantize_static(
         if array.shape != value.type.shape:
             array = array.T
         report.tensors.append(measure_weight(name, np.ascontiguousarray(array), value))
-    count_weight_bytes(made, report)
     graph.nodes, graph.outputs, graph.functions = made.nodes, made.outputs, made.functions
     return report
 
@@ -113,37 +121,45 @@ def _segments(trials: _Trials) -> list[list[str]]:
     return [trials.linear[a:b] for a, b in itertools.pairwise(bounds)]
 
 
-def _cost(graph: Graph, names: Sequence[str]) -> float:
-    """Multiply-adds of layers: what they take longer in float arithmetic goes with it."""
-    total = 0
+def _gain(graph: Graph, names: Sequence[str]) -> float:
+    """Roughly what layers take less on codes than in float arithmetic, in multiply-adds of a convolution.
+
+    A depthwise convolution reads every value for few multiply-adds: on AVX-512 one of them gains what four of a
+    convolution do, and on others no less.
+    """
+    total = 0.0
     for name in names:
         node = graph.nodes[name]
-        shapes = [tuple(int(d or 0) for d in graph.type_of(ref).shape or ()) for ref in node.inputs]
-        total += macs(layers.op_of(node), shapes, [tuple(int(d or 0) for d in graph.type_of(Ref(name)).shape or ())])
-    return float(max(total, 1))
+        op = layers.op_of(node)
+        shapes = [tuple(int(d or 0) for d in graph.type_of(ref).shape or ()) for ref in (*node.inputs, Ref(name))]
+        total += macs(op, shapes[:-1], shapes[-1:]) * (4 if op in layers.DEPTHWISE else 1)
+    return max(total, 1.0)
 
 
-def _layers_to_keep(trials: _Trials, worst: float, tolerance: float) -> dict[str, float]:
+def _layers_to_keep(trials: _Trials, tolerance: float) -> dict[str, float]:
     """Layers for float arithmetic -> what they do to the outputs alone.
 
-    Each group of layers is run on codes alone. Errors of groups are taken as independent, so their squares add up;
-    groups are kept by error squared for each multiply-add until the rest fits, and more while the measured error does
-    not.
+    Each group of layers is run on codes alone. Groups are kept by the square of their error (squares of independent
+    errors add up) for what they would gain on codes; as few as a search by halves finds to do. Then each of them goes
+    back to codes, those that gain most first, if the outputs still fit.
     """
     groups = _segments(trials)
-    alone: list[float] = []
-    for group in groups:
-        others = [name for name in trials.linear if name not in group]
-        alone.append(trials.without(others)[1])
-    order = sorted(range(len(groups)), key=lambda i: -(alone[i] ** 2) / _cost(trials.graph, groups[i]))
-    total = sum(error**2 for error in alone)
-    wanted = (tolerance / worst) ** 2 * total
-    count, rest = 0, total
-    while count < len(order) and rest > wanted:
-        rest -= alone[order[count]] ** 2
-        count += 1
-    while True:
-        kept = {name: alone[i] for i in order[:count] for name in groups[i]}
-        if count == len(order) or trials.without(kept)[0] <= tolerance:
-            return kept
-        count += 1
+    alone = [trials.without([name for name in trials.linear if name not in group])[1] for group in groups]
+    gains = [_gain(trials.graph, group) for group in groups]
+    order = sorted(range(len(groups)), key=lambda i: -(alone[i] ** 2) / gains[i])
+
+    def fits(kept: Collection[int]) -> bool:
+        return trials.without([name for i in kept for name in groups[i]])[0] <= _MARGIN * tolerance
+
+    fewest, most = 0, len(order)  # none does not fit, all does
+    while most - fewest > 1:
+        middle = (fewest + most) // 2
+        if fits(order[:middle]):
+            most = middle
+        else:
+            fewest = middle
+    kept = set(order[:most])
+    for i in sorted(kept, key=lambda i: -gains[i])[:_TRIED_AGAIN]:
+        if len(kept) > 1 and fits(kept - {i}):
+            kept.discard(i)
+    return {name: alone[i] for i in sorted(kept) for name in groups[i]}
