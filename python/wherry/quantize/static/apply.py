@@ -21,7 +21,7 @@ from wherry.quantize.static.samples import Samples
 
 TOLERANCE = 0.02
 WEIGHTS = WeightScheme("int8", 8, True)  # of layers without a kernel on codes
-_MARGIN = 0.9  # of the tolerance is used when layers are chosen: other inputs than the samples give other errors
+_MARGIN = 0.8  # of the tolerance is used when layers are chosen: other inputs than the samples give other errors
 _SEGMENTS = 64  # groups of layers whose part in the error is measured: so many runs over the samples
 _TRIED_AGAIN = 24  # groups that are tried on codes again, one by one, when the others are chosen
 
