@@ -111,7 +111,7 @@ def _elements(value: Value) -> int:
 
 
 def quantize_weights(graph: Graph, scheme: WeightScheme, skip: Collection[str] = ()) -> QuantizeReport:
-    """Replaces the value of every quantizable constant by codes, but for those that are codes already and those to skip.
+    """Replaces the value of every quantizable constant by codes, but for those that are codes and those to skip.
 
     The graph still converts to a GraphDef.
 
