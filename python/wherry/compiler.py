@@ -212,6 +212,9 @@ def compile(
     seconds["plan"] = time.perf_counter() - start
     start = time.perf_counter()
     provenance = _provenance(model, graph, quantize)
+    if report is not None and report.static is not None:
+        provenance["calibration"] = report.static.calibration
+        provenance["float layers"] = ", ".join(layer.name for layer in report.static.float_layers) or "none"
     if budget:
         cut, needed = _write_within(program, path, budget, provenance, threads)
     else:

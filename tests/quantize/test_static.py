@@ -17,6 +17,7 @@ from wherry.graph import Graph, Ref
 from wherry.quantize.static.apply import quantize_static
 from wherry.quantize.static.ranges import Observed, Scale, parse_calibration, scale_of
 from wherry.quantize.static.samples import Samples
+from wherry.report.page import describe
 from wherry.runtime.tensorflow_runner import run_graph
 
 SHAPE = (1, 20, 18, 3)
@@ -136,6 +137,9 @@ def test_layers_stay_in_float_arithmetic_until_the_outputs_fit(tmp_path: Path) -
         assert all(layer.error > 0 and "tolerance" in layer.reason for layer in static.float_layers)
         assert static.layers + len(static.float_layers) == 8
         kept.append(len(static.float_layers))
+        named = [layer.name for layer in static.float_layers]
+        provenance = describe(tmp_path / "m.wherry")["facts"]
+        assert provenance["float layers"] == (", ".join(named) or "none")
         errors.append(static.error)
     assert kept[0] == 0 < kept[1] <= kept[2] == 8
     assert errors[2] < errors[1] < errors[0]
