@@ -90,3 +90,19 @@ def recurrent() -> Any:
     x = keras.Input((5, 12), name="x")
     y = keras.layers.Bidirectional(keras.layers.LSTM(24, return_sequences=True))(x)
     return keras.Model(x, keras.layers.Dense(40)(keras.layers.GRU(24)(y)))
+
+
+def winograd() -> Any:
+    """3x3 convolutions of every form that cpp/math/winograd.h has, with a residual connection."""
+    import keras
+
+    def conv(x: Any, outputs: int, padding: str = "same") -> Any:
+        return keras.layers.Conv2D(outputs, 3, padding=padding)(x)
+
+    x = keras.Input((15, 13, 40), name="x")
+    y = keras.layers.ReLU()(conv(x, 56))  # 4 x 4 outputs
+    y = keras.layers.ReLU()(keras.layers.Add()([y, conv(y, 56)]))
+    y = keras.layers.MaxPool2D(2)(y)
+    y = conv(keras.layers.ZeroPadding2D(1)(y), 90, "valid")  # in registers
+    y = keras.layers.UpSampling2D((1, 7))(keras.layers.Cropping2D(((0, 5), (0, 0)))(y))
+    return keras.Model(x, conv(y, 72))  # 2 x 2 outputs

@@ -98,6 +98,9 @@ def packs() -> tuple[list[Path], list[Path]]:
         path = folder / f"recurrent_{scheme or 'float32'}.wherry".replace(":", "_")
         wherry.compile(many_ops.recurrent(), path, quantize=scheme, partitions=3, measure_outputs=False)
         small.append(path)
+        path = folder / f"winograd_{scheme or 'float32'}.wherry".replace(":", "_")
+        wherry.compile(many_ops.winograd(), path, quantize=scheme, partitions=3, measure_outputs=False)
+        small.append(path)
     for threads in (1, 3):
         path = folder / f"static_{threads}.wherry"
         samples = {"x": test_static.images(4)}
