@@ -34,11 +34,12 @@ HERE = Path(__file__).resolve().parent
 SAVED_MODEL = HERE / "saved_model"
 OUT = HERE.parents[1] / "build" / "demo"
 
-# int8 with a scale for each channel; the paper's own 8 bits, a minimum and a maximum for each tensor, are "minmax:8".
-QUANTIZE = "int8"
+# 8-bit weights with a scale for each channel, in float arithmetic: TensorFlow, which has the same weights, must agree to
+# rounding. The paper's own 8 bits, a minimum and a maximum for each tensor, are "minmax:8".
+QUANTIZE = "int8-weights"
 # As many as the paper cuts its network into.
 PARTITIONS = 11
-TENSORFLOW, TENSORFLOW_QUANTIZED = ("TensorFlow", "float32"), ("TensorFlow", f"{QUANTIZE} weights")
+TENSORFLOW, TENSORFLOW_QUANTIZED = ("TensorFlow", "float32"), ("TensorFlow", QUANTIZE)
 
 
 @dataclass

@@ -59,7 +59,7 @@ def probabilities(saved_model: Path, spectrograms: list[np.ndarray]) -> dict[str
     graph = wherry.load(saved_model)
     optimise(graph)
     result = {}
-    for scheme, partitions in (("float32", 1), ("int8", 11)):
+    for scheme, partitions in (("float32", 1), ("int8-weights", 11)):
         pack = saved_model.parent / f"{scheme}.wherry"
         wherry.compile(graph, pack, quantize=scheme, partitions=partitions, measure_outputs=False)
         with wherry.Executor(pack) as executor:
@@ -81,8 +81,8 @@ def test_float32_pack_is_tensorflow_to_rounding(expected: np.ndarray, probabilit
 
 
 def test_int8_pack_hears_the_same(expected: np.ndarray, probabilities: dict[str, np.ndarray]) -> None:
-    assert difference(probabilities["int8"], probabilities["tensorflow int8"]) <= LIMIT
-    assert recognised(probabilities["int8"], LABELS) == recognised(expected, LABELS)
+    assert difference(probabilities["int8-weights"], probabilities["tensorflow int8"]) <= LIMIT
+    assert recognised(probabilities["int8-weights"], LABELS) == recognised(expected, LABELS)
 
 
 def results(of_executor: np.ndarray) -> list[Result]:

@@ -115,6 +115,8 @@ def show_static(static: StaticReport) -> None:
     layers, kept = counted(static.layers, "layer"), len(static.float_layers)
     print(f"  {layers} and {counted(static.tensors, 'tensor')} in 8 bits, scales by {static.calibration} on "
           f"{counted(static.samples, 'sample')}: outputs differ by {static.error:.2%}")  # fmt: skip
+    if static.error > static.tolerance:
+        print(f"  more than the {static.tolerance:.2%} asked for: the model is too large to choose among its layers")
     if kept:
         print(f"  {counted(kept, 'layer')} in float arithmetic, as outputs may differ by {static.tolerance:.2%}:")
         for layer in sorted(static.float_layers, key=lambda found: -found.error)[:5]:

@@ -72,7 +72,7 @@ class ArithmeticReport:
 
 
 # Measuring layers one by one writes a pack for each: models with more float32 weights than this keep all layers.
-_MOST_BYTES = 400 << 20
+MOST_MEASURED_BYTES = 400 << 20
 # Of the limit: other inputs than those measured may make more of an error.
 _MARGIN = 0.8
 _STRICTER = 0.9  # what the errors promised is not reached always: the next round asks for more
@@ -89,7 +89,7 @@ def fit_arithmetic(
     limit *= _MARGIN
     error = measure(graph)
     report = ArithmeticReport(limit / _MARGIN, len(layers), error=error)
-    if error <= limit or sum(value.type.nbytes for value in originals.values()) > _MOST_BYTES:
+    if error <= limit or sum(value.type.nbytes for value in originals.values()) > MOST_MEASURED_BYTES:
         return report
     codes = {name: graph.nodes[name].value for name in originals}
     report.conclusive = _all_in_float(graph, layers, originals, measure) <= limit

@@ -11,6 +11,7 @@ import numpy as np
 from wherry.graph import Graph, QuantizedValue, Ref
 from wherry.ops.cost import macs
 from wherry.quantize.apply import FloatLayer, QuantizeReport, StaticReport, measure_weight, quantize_weights
+from wherry.quantize.arithmetic import MOST_MEASURED_BYTES
 from wherry.quantize.formats import STATIC, WeightScheme
 from wherry.quantize.static import layers
 from wherry.quantize.static.correct import means_of
@@ -84,14 +85,17 @@ def quantize_static(
     """Rewrites an optimised graph in place. The graph still converts to a GraphDef that TensorFlow runs.
 
     tolerance: the largest difference of an output on the samples, relative to its largest value. Where it is larger,
-    layers stay in float arithmetic, those first that take least time there for what they do to the outputs.
+    layers stay in float arithmetic, those first that take least time there for what they do to the outputs. Graphs of
+    more than MOST_MEASURED_BYTES keep all layers on codes: to measure a layer alone, the whole is packed.
     """
     trials = _Trials(graph, samples, calibration)
     static = StaticReport(str(calibration), samples.count, tolerance)
     kept: dict[str, float] = {}
     made, rewritten, report = trials.rewritten(kept)
     outputs, _ = trials.errors(made)
-    if max(outputs.values(), default=0.0) > tolerance:
+    values = [node.value for node in graph.nodes.values() if node.value is not None]
+    small = sum(value.type.nbytes for value in values) <= MOST_MEASURED_BYTES
+    if max(outputs.values(), default=0.0) > tolerance and small:
         kept = _layers_to_keep(trials, tolerance)
         made, rewritten, report = trials.rewritten(kept)
         outputs, _ = trials.errors(made)
