@@ -34,7 +34,7 @@ HERE = Path(__file__).resolve().parent
 SAVED_MODEL = HERE / "saved_model"
 OUT = HERE.parents[1] / "build" / "demo"
 
-# 8-bit weights with a scale for each channel, in float arithmetic: TensorFlow, which has the same weights, must agree to
+# 8-bit weights with a scale for each channel, in float arithmetic: TensorFlow with the same weights must agree to
 # rounding. The paper's own 8 bits, a minimum and a maximum for each tensor, are "minmax:8".
 QUANTIZE = "int8-weights"
 # As many as the paper cuts its network into.
