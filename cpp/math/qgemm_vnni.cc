@@ -15,6 +15,27 @@ inline int32_t LoadQuad(const uint8_t* at) {
   return quad;
 }
 
+using Tile = void (*)(const CodeBlock&, const uint8_t*, const int8_t*, int32_t*, int64_t);
+
+// Cuts the rows of a block into tiles of about the same size, and has each choose its functions: choose(rows, take), where
+// take(width, tile) runs `tile` on `width` panels at a time as often as there are so many left.
+template <typename Choose>
+void ForEachTile(const CodeBlock& block, int64_t most_rows, const Choose& choose) {
+  const int64_t stride = block.panels * 16;
+  const int64_t tiles = (block.rows + most_rows - 1) / most_rows;
+  for (int64_t t = 0; t < tiles; ++t) {
+    const int64_t begin = block.rows * t / tiles;
+    const uint8_t* const a = block.a + begin * block.a_stride;
+    int32_t* const sums = block.sums + begin * stride;
+    int64_t panel = 0;
+    choose(block.rows * (t + 1) / tiles - begin, [&](int64_t width, Tile tile) {
+      for (; panel + width <= block.panels; panel += width) {
+        tile(block, a, block.b + panel * block.panel_stride, sums + panel * 16, stride);
+      }
+    });
+  }
+}
+
 }  // namespace
 
 #if defined(WHERRY_ISA_AVX512VNNI)
@@ -50,7 +71,6 @@ WHERRY_VNNI void Tile512(const CodeBlock& block, const uint8_t* a, const int8_t*
   }
 }
 
-using Tile = void (*)(const CodeBlock&, const uint8_t*, const int8_t*, int32_t*, int64_t);
 constexpr int kTileRows512 = 14;
 constexpr Tile kOnePanel512[] = {&Tile512<1, 1>,  &Tile512<2, 1>,  &Tile512<3, 1>,  &Tile512<4, 1>,  &Tile512<5, 1>,
                                  &Tile512<6, 1>,  &Tile512<7, 1>,  &Tile512<8, 1>,  &Tile512<9, 1>,  &Tile512<10, 1>,
@@ -63,23 +83,11 @@ constexpr Tile kFourPanels512[] = {&Tile512<1, 4>, &Tile512<2, 4>, &Tile512<3, 4
 }  // namespace
 
 void MultiplyCodesAvx512Vnni(const CodeBlock& block) {
-  const int64_t stride = block.panels * 16;
-  const int64_t tiles = (block.rows + kTileRows512 - 1) / kTileRows512;
-  for (int64_t t = 0; t < tiles; ++t) {
-    const int64_t begin = block.rows * t / tiles;
-    const int64_t rows = block.rows * (t + 1) / tiles - begin;
-    const uint8_t* const a = block.a + begin * block.a_stride;
-    int32_t* const sums = block.sums + begin * stride;
-    int64_t panel = 0;
-    const auto take = [&](int64_t width, Tile tile) {
-      for (; panel + width <= block.panels; panel += width) {
-        tile(block, a, block.b + panel * block.panel_stride, sums + panel * 16, stride);
-      }
-    };
+  ForEachTile(block, kTileRows512, [](int64_t rows, const auto& take) {
     if (rows <= kCodeFewRows) take(4, kFourPanels512[rows - 1]);
     take(2, kTwoPanels512[rows - 1]);
     take(1, kOnePanel512[rows - 1]);
-  }
+  });
 }
 #endif  // WHERRY_ISA_AVX512VNNI
 
@@ -111,7 +119,6 @@ WHERRY_AVXVNNI void Tile256(const CodeBlock& block, const uint8_t* a, const int8
   }
 }
 
-using Tile = void (*)(const CodeBlock&, const uint8_t*, const int8_t*, int32_t*, int64_t);
 constexpr int kTileRows256 = 6;
 constexpr Tile kOnePanel256[] = {&Tile256<1, 1>, &Tile256<2, 1>, &Tile256<3, 1>,
                                  &Tile256<4, 1>, &Tile256<5, 1>, &Tile256<6, 1>};
@@ -119,23 +126,11 @@ constexpr Tile kOnePanel256[] = {&Tile256<1, 1>, &Tile256<2, 1>, &Tile256<3, 1>,
 }  // namespace
 
 void MultiplyCodesAvxVnni(const CodeBlock& block) {
-  const int64_t stride = block.panels * 16;
-  const int64_t tiles = (block.rows + kTileRows256 - 1) / kTileRows256;
-  for (int64_t t = 0; t < tiles; ++t) {
-    const int64_t begin = block.rows * t / tiles;
-    const int64_t rows = block.rows * (t + 1) / tiles - begin;
-    const uint8_t* const a = block.a + begin * block.a_stride;
-    int32_t* const sums = block.sums + begin * stride;
-    int64_t panel = 0;
-    const auto take = [&](int64_t width, Tile tile) {
-      for (; panel + width <= block.panels; panel += width) {
-        tile(block, a, block.b + panel * block.panel_stride, sums + panel * 16, stride);
-      }
-    };
+  ForEachTile(block, kTileRows256, [](int64_t rows, const auto& take) {
     if (rows == 1) take(4, &Tile256<1, 4>);
     if (rows <= 2) take(2, rows == 1 ? &Tile256<1, 2> : &Tile256<2, 2>);
     take(1, kOnePanel256[rows - 1]);
-  }
+  });
 }
 #endif  // WHERRY_ISA_AVXVNNI
 

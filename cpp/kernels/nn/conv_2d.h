@@ -50,21 +50,10 @@ inline Status ReadConvShape(const PrepareContext& context, ConvShape* shape) {
 inline math::Patches PatchesOf(const Tensor& image, const Window& window, int64_t group, int64_t depth) {
   math::Patches patches;
   patches.image = image.as<const float>();
-  patches.in_h = window.h.in;
-  patches.in_w = window.w.in;
+  SetGeometry(window, &patches);
   patches.pixel = image.dim(3);
   patches.first_channel = group * depth;
   patches.channels = depth;
-  patches.out_h = window.h.out;
-  patches.out_w = window.w.out;
-  patches.filter_h = window.h.filter;
-  patches.filter_w = window.w.filter;
-  patches.stride_h = window.h.stride;
-  patches.stride_w = window.w.stride;
-  patches.dilation_h = window.h.dilation;
-  patches.dilation_w = window.w.dilation;
-  patches.top = window.h.before;
-  patches.left = window.w.before;
   return patches;
 }
 

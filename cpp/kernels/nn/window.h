@@ -104,6 +104,23 @@ inline Status PlanWindow(const PrepareContext& context, int64_t filter_h, int64_
   return Status::Ok();
 }
 
+// The geometry of a window as the loops of math/ take it (Patches, Depthwise, CodeDepthwise).
+template <typename T>
+void SetGeometry(const Window& window, T* loop) {
+  loop->in_h = window.h.in;
+  loop->in_w = window.w.in;
+  loop->out_h = window.h.out;
+  loop->out_w = window.w.out;
+  loop->filter_h = window.h.filter;
+  loop->filter_w = window.w.filter;
+  loop->stride_h = window.h.stride;
+  loop->stride_w = window.w.stride;
+  loop->dilation_h = window.h.dilation;
+  loop->dilation_w = window.w.dilation;
+  loop->top = window.h.before;
+  loop->left = window.w.before;
+}
+
 }  // namespace wherry::kernels
 
 #endif  // WHERRY_KERNELS_NN_WINDOW_H_

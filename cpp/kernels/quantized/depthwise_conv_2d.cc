@@ -28,19 +28,8 @@ int64_t PaddedChannels(int64_t channels) {
 
 math::CodeDepthwise ConvOf(const Window& window, int64_t channels) {
   math::CodeDepthwise conv;
-  conv.in_h = window.h.in;
-  conv.in_w = window.w.in;
+  SetGeometry(window, &conv);
   conv.channels = channels;
-  conv.out_h = window.h.out;
-  conv.out_w = window.w.out;
-  conv.filter_h = window.h.filter;
-  conv.filter_w = window.w.filter;
-  conv.stride_h = window.h.stride;
-  conv.stride_w = window.w.stride;
-  conv.dilation_h = window.h.dilation;
-  conv.dilation_w = window.w.dilation;
-  conv.top = window.h.before;
-  conv.left = window.w.before;
   return conv;
 }
 
