@@ -1,8 +1,8 @@
-// exp, log and what is made of them, over vectors of floats. Compiled once for each instruction set (Highway's per-target
+// exp, log, erf and what is made of them, over vectors of floats. Compiled once for each instruction set (Highway's per-target
 // include guard): with fused multiply-add where there is one, so bits differ between instruction sets, never between
 // the lanes of a vector.
 //
-// Largest errors over all finite floats whose result is a normal number, on the worst instruction set, in ulp: Exp 1.3,
+// Largest errors over all finite floats whose result is a normal number, on the worst instruction set, in ulp: Erf 1.3, Exp 1.3,
 // Expm1 1.8, Log 0.8, Log1p 1.5, Sigmoid 2.5, Softplus 2.1, Tanh 2.5, and Swish 2.5 above -88 (below, where it is under
 // 1e-36, it may be 0). tests/parity/test_unary.py holds them to that. Results that are not normal may be 0. NaN gives
 // NaN, infinities give the limits.
@@ -112,6 +112,30 @@ HWY_INLINE MathVector Swish(MathVector x) { return hn::Div(x, OnePlusExpOfNegati
 HWY_INLINE MathVector Tanh(MathVector x) {
   const MathVector e = Expm1OfClamped(hn::Min(Constant(20.0F), hn::Abs(hn::Add(x, x))));
   return hn::CopySignToAbs(hn::Div(e, hn::Add(e, Constant(2.0F))), x);
+}
+
+// Below 7/8: x + x q(x^2). Above: 1 - exp(-x p(x)), as erf is so near to 1 there that few digits of the rest matter; from
+// 3.95 on it is 1. p and q interpolate at Chebyshev's nodes.
+HWY_INLINE MathVector Erf(MathVector x) {
+  const MathVector size = hn::Abs(x);
+  const MathVector square = hn::Mul(x, x);
+  MathVector q = hn::MulAdd(Constant(-0.0006214585155248642F), square, Constant(0.005034370813518763F));
+  q = hn::MulAdd(q, square, Constant(-0.026792947202920914F));
+  q = hn::MulAdd(q, square, Constant(0.11282496899366379F));
+  q = hn::MulAdd(q, square, Constant(-0.3761255443096161F));
+  q = hn::MulAdd(q, square, Constant(0.12837915122509003F));
+  const MathVector near = hn::MulAdd(q, size, size);
+  const MathVector t = hn::Min(Constant(3.95F), size);
+  MathVector p = hn::MulAdd(Constant(1.6840680473251268e-05F), t, Constant(-0.00037696384242735803F));
+  p = hn::MulAdd(p, t, Constant(0.0038512577302753925F));
+  p = hn::MulAdd(p, t, Constant(-0.024172453209757805F));
+  p = hn::MulAdd(p, t, Constant(0.10666996985673904F));
+  p = hn::MulAdd(p, t, Constant(0.6349186301231384F));
+  p = hn::MulAdd(p, t, Constant(1.1286982297897339F));
+  const ReducedByLn2 reduced = ReduceByLn2(hn::Neg(hn::Mul(p, t)));
+  const MathVector rest = hn::Mul(ExpOfReduced(reduced.r), PowerOfTwo<0>(reduced.n));
+  const MathVector far = hn::Sub(Constant(1.0F), rest);
+  return hn::CopySign(hn::IfThenElse(hn::Lt(size, Constant(0.875F)), near, far), x);
 }
 
 // Calls body(load, store) for whole vectors of [0, count) and then for the rest: load(p) reads those lanes of the run p,

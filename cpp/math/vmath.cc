@@ -33,6 +33,10 @@ void SeluRun(const float* in, float* out, int64_t count) {
   MapRun(in, out, count, [](MathVector x) HWY_ATTR { return Selu(x); });
 }
 
+void ErfRun(const float* in, float* out, int64_t count) {
+  MapRun(in, out, count, [](MathVector x) HWY_ATTR { return Erf(x); });
+}
+
 void ExpShiftedRun(const float* in, float shift, float* out, int64_t count) {
   const MathVector by = Constant(shift);
   MapRun(in, out, count, [=](MathVector x) HWY_ATTR { return Exp(hn::Sub(x, by)); });
@@ -50,6 +54,7 @@ FloatFunction LogOfFloats(Isa isa) { return WHERRY_SELECT(isa, LogRun); }
 FloatFunction Log1pOfFloats(Isa isa) { return WHERRY_SELECT(isa, Log1pRun); }
 FloatFunction SoftplusOfFloats(Isa isa) { return WHERRY_SELECT(isa, SoftplusRun); }
 FloatFunction SeluOfFloats(Isa isa) { return WHERRY_SELECT(isa, SeluRun); }
+FloatFunction ErfOfFloats(Isa isa) { return WHERRY_SELECT(isa, ErfRun); }
 
 void ExpOfShifted(const float* in, float shift, float* out, int64_t count, Isa isa) {
   WHERRY_SELECT(isa, ExpShiftedRun)(in, shift, out, count);

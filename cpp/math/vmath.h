@@ -1,4 +1,4 @@
-// exp, log and what is made of them over runs of floats, compiled for each instruction set; errors in vmath-inl.h.
+// exp, log, erf and what is made of them over runs of floats, compiled for each instruction set; errors in vmath-inl.h.
 #ifndef WHERRY_MATH_VMATH_H_
 #define WHERRY_MATH_VMATH_H_
 
@@ -17,6 +17,7 @@ FloatFunction LogOfFloats(Isa isa);
 FloatFunction Log1pOfFloats(Isa isa);
 FloatFunction SoftplusOfFloats(Isa isa);
 FloatFunction SeluOfFloats(Isa isa);
+FloatFunction ErfOfFloats(Isa isa);
 
 // out[i] = exp(in[i] - shift).
 void ExpOfShifted(const float* in, float shift, float* out, int64_t count, Isa isa);
