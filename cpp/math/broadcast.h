@@ -27,8 +27,9 @@ using RowFunction = void (*)(const void* const* in, const int64_t* step, void* o
 [[nodiscard]] bool MakeBroadcast(const Span<const int64_t>* shapes, int inputs, Span<const int64_t> out,
                                  Broadcast* broadcast);
 
-// Calls `row` for the parts of rows that make up elements [begin, end) of the output, in order.
-// widths: bytes of an element of each input.
+// Calls `row` for the parts of rows that make up elements [begin, end) of the output, in order. Short rows are joined: where
+// an operand repeats, it is copied a few times, once for all of them, and `row` gets many rows as one.
+// widths: bytes of an element of each input: 1, 4 or 8.
 void ForRows(const Broadcast& broadcast, const void* const* in, const size_t* widths, void* out, size_t out_width,
              int64_t begin, int64_t end, RowFunction row);
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from harness import run_kernel, untested
+from harness import FLOAT_ISAS, run_kernel, untested
 from tolerance import ROUNDING_ULPS, assert_exact, assert_rounding
 
 TYPES = {"f32": np.float32, "i32": np.int32, "i64": np.int64, "b1": np.bool_}
@@ -73,7 +73,9 @@ def check(key: str, a: np.ndarray, b: np.ndarray, op: str | None = None) -> None
     name, short = key.rsplit("_", 1)
     expected = tensorflow(op or name, a, b)
     out = np.bool_ if name in COMPARISONS else TYPES[short]
-    (y,) = run_kernel(key, [a, b], {}, [(out, expected.shape)])
+    results = [run_kernel(key, [a, b], {}, [(out, expected.shape)], isa=isa)[0] for isa in FLOAT_ISAS]
+    y = results[0]
+    assert all(other.tobytes() == y.tobytes() for other in results), "instruction sets differ"
     if key in ("Pow_f32", "FloorMod_f32"):
         assert_rounding(y, expected, ROUNDING_ULPS)
     else:
@@ -109,6 +111,27 @@ def test_integer_extremes(key: str) -> None:
     check(key, np.repeat(values, 8), divisors(name, np.tile(values, 8)))
 
 
+# Rows that do not fill a vector, that share tiles, that have calls of their own; and rows of one element of an operand.
+ROWS = [
+    *[((7, 5, n), (n,)) for n in (3, 17, 64, 200, 256, 257, 600)],
+    *[((n,), (7, 5, n)) for n in (3, 64, 257)],
+    *[((9, 61, n), (9, 61, 1)) for n in (2, 3, 32, 33, 90)],
+    *[((61, n), (9, 1, n)) for n in (2, 31, 300)],
+    *[((9, 1, n), (61, 1)) for n in (3, 40)],
+    ((4, 3, 5, 7), (4, 1, 1, 7)),
+    ((1000,), ()),
+    ((), (1000,)),
+]
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_rows_of_all_lengths(key: str) -> None:
+    name, short = key.rsplit("_", 1)
+    for shapes in ROWS:
+        a, b = operands(TYPES[short], *shapes)
+        check(key, np.abs(a) if name == "Pow" else a, divisors(name, b))
+
+
 @pytest.mark.parametrize(("op", "key"), [("Add", "AddV2_f32"), ("Div", "RealDiv_f32")])
 def test_other_names(op: str, key: str) -> None:
     a, b = operands(np.float32, (3, 4), (4,))
@@ -122,11 +145,12 @@ def test_integer_division_by_zero_fails(key: str) -> None:
         run_kernel(key, [np.ones(3, dtype), np.array([1, 0, 2], dtype)], {}, [(dtype, (3,))])
 
 
-@pytest.mark.parametrize("shapes", [((3, 40001), (40001,)), ((7, 20000, 2), (7, 1, 2)), ((99999,), (99999,))])
+@pytest.mark.parametrize("shapes", [((3, 40001), (40001,)), ((7, 20000, 2), (7, 1, 2)), ((99999,), (99999,)),
+                                     ((1500, 37), (37,)), ((1500, 31), (1500, 1))])
 def test_threads_do_not_show(shapes: tuple[tuple[int, ...], tuple[int, ...]]) -> None:
     a, b = operands(np.float32, *shapes)
     expected = a * b
-    for threads in (1, 2, 5):
+    for threads in (1, 2, 5, 7):
         (y,) = run_kernel("Mul_f32", [a, b], {}, [(np.float32, expected.shape)], threads=threads)
         assert y.tobytes() == expected.tobytes()
 

@@ -4,22 +4,18 @@
 namespace wherry::kernels {
 
 #if WHERRY_SELECTED(AddV2_f32)
-WHERRY_PREPARE(AddV2_f32) { return PrepareBinary<float, float>(context); }
-WHERRY_RUN(AddV2_f32) { return RunBinary<float, float>(context, [](float x, float y) { return x + y; }); }
+WHERRY_PREPARE(AddV2_f32) { return PrepareBinary<BinaryOp::kAdd, float>(context); }
+WHERRY_RUN(AddV2_f32) { return RunBinary<BinaryOp::kAdd, float>(context); }
 #endif
 
 #if WHERRY_SELECTED(AddV2_i32)
-WHERRY_PREPARE(AddV2_i32) { return PrepareBinary<int32_t, int32_t>(context); }
-WHERRY_RUN(AddV2_i32) {
-  return RunBinary<int32_t, int32_t>(context, [](int32_t x, int32_t y) { return WrapAdd(x, y); });
-}
+WHERRY_PREPARE(AddV2_i32) { return PrepareBinary<BinaryOp::kAdd, int32_t>(context); }
+WHERRY_RUN(AddV2_i32) { return RunBinary<BinaryOp::kAdd, int32_t>(context); }
 #endif
 
 #if WHERRY_SELECTED(AddV2_i64)
-WHERRY_PREPARE(AddV2_i64) { return PrepareBinary<int64_t, int64_t>(context); }
-WHERRY_RUN(AddV2_i64) {
-  return RunBinary<int64_t, int64_t>(context, [](int64_t x, int64_t y) { return WrapAdd(x, y); });
-}
+WHERRY_PREPARE(AddV2_i64) { return PrepareBinary<BinaryOp::kAdd, int64_t>(context); }
+WHERRY_RUN(AddV2_i64) { return RunBinary<BinaryOp::kAdd, int64_t>(context); }
 #endif
 
 }  // namespace wherry::kernels

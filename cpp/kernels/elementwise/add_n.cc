@@ -21,9 +21,11 @@ Status PrepareAddN(PrepareContext& context) {
 }
 
 // Blocks stay in the cache while all inputs are added to them; the last block may be short.
-template <typename T, typename Add>
-Status RunAddN(RunContext& context, const Add& add) {
+template <typename T>
+Status RunAddN(RunContext& context) {
   constexpr int64_t kBlock = 2048;
+  constexpr int64_t kSteps[] = {1, 1};
+  const math::RowFunction add = math::BinaryRows<math::BinaryOp::kAdd, T>(context.isa());
   T* out = context.output(0).as<T>();
   context.threads().ForRange(context.output(0).count(), kElementwiseGrain, [&](int64_t begin, int64_t end, int) {
     T sum[kBlock];
@@ -31,8 +33,8 @@ Status RunAddN(RunContext& context, const Add& add) {
       const int64_t n = end - i < kBlock ? end - i : kBlock;
       std::memcpy(sum, context.input(0).as<const T>() + i, static_cast<size_t>(n) * sizeof(T));
       for (int k = 1; k < context.num_inputs(); ++k) {
-        const T* in = context.input(k).as<const T>() + i;
-        for (int64_t j = 0; j < n; ++j) sum[j] = add(sum[j], in[j]);
+        const void* const in[] = {sum, context.input(k).as<const T>() + i};
+        add(in, kSteps, sum, n);
       }
       std::memcpy(out + i, sum, static_cast<size_t>(n) * sizeof(T));
     }
@@ -44,16 +46,12 @@ Status RunAddN(RunContext& context, const Add& add) {
 
 #if WHERRY_SELECTED(AddN_f32)
 WHERRY_PREPARE(AddN_f32) { return PrepareAddN<float>(context); }
-WHERRY_RUN(AddN_f32) {
-  return RunAddN<float>(context, [](float x, float y) { return x + y; });
-}
+WHERRY_RUN(AddN_f32) { return RunAddN<float>(context); }
 #endif
 
 #if WHERRY_SELECTED(AddN_i32)
 WHERRY_PREPARE(AddN_i32) { return PrepareAddN<int32_t>(context); }
-WHERRY_RUN(AddN_i32) {
-  return RunAddN<int32_t>(context, [](int32_t x, int32_t y) { return WrapAdd(x, y); });
-}
+WHERRY_RUN(AddN_i32) { return RunAddN<int32_t>(context); }
 #endif
 
 }  // namespace wherry::kernels

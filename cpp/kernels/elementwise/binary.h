@@ -7,10 +7,12 @@
 #include "kernels/elementwise/unary.h"
 #include "kernels/select.h"
 #include "kernels/shape.h"
+#include "math/binary.h"
 #include "math/broadcast.h"
-#include "math/vectorize.h"
 
 namespace wherry::kernels {
+
+using math::BinaryOp;
 
 // Made in Prepare to check it, and again in Run: it is quick, and too large for a kernel's params.
 inline bool BinaryBroadcast(const KernelContext& context, math::Broadcast* broadcast) {
@@ -31,62 +33,44 @@ Status PrepareBinary(PrepareContext& context) {
   return Status::Ok();
 }
 
-template <typename In, typename Out, typename F>
-void BinaryRow(const void* const* in, const int64_t* step, void* out_row, int64_t n) {
-  const F f{};
-  const In* a = static_cast<const In*>(in[0]);
-  const In* b = static_cast<const In*>(in[1]);
-  Out* out = static_cast<Out*>(out_row);
-  if (step[0] == 0) {
-    const In x = *a;
-    if (step[1] == 0) {
-      const Out value = f(x, *b);
-      for (int64_t i = 0; i < n; ++i) out[i] = value;
-      return;
-    }
-    WHERRY_VECTORIZE
-    for (int64_t i = 0; i < n; ++i) out[i] = f(x, b[i]);
-  } else if (step[1] == 0) {
-    const In y = *b;
-    WHERRY_VECTORIZE
-    for (int64_t i = 0; i < n; ++i) out[i] = f(a[i], y);
-  } else {
-    WHERRY_VECTORIZE
-    for (int64_t i = 0; i < n; ++i) out[i] = f(a[i], b[i]);
-  }
-}
-
-// out = f(a, b). F has no state. The output may be an input of the same shape.
-template <typename In, typename Out, typename F>
-Status RunBinary(RunContext& context, const F&) {
+// out = f(a, b), by rows. The output may be an input of the same shape.
+template <typename In, typename Out>
+Status RunBinary(RunContext& context, math::RowFunction row) {
   math::Broadcast broadcast;
   if (!BinaryBroadcast(context, &broadcast)) return context.Fail(Code::kCorrupt, "shapes have changed");
   const void* in[] = {context.input(0).data, context.input(1).data};
   const size_t widths[] = {sizeof(In), sizeof(In)};
   void* out = context.output(0).data;
   context.threads().ForRange(broadcast.count, kElementwiseGrain, [&](int64_t begin, int64_t end, int) {
-    math::ForRows(broadcast, in, widths, out, sizeof(Out), begin, end, &BinaryRow<In, Out, F>);
+    math::ForRows(broadcast, in, widths, out, sizeof(Out), begin, end, row);
   });
   return Status::Ok();
 }
 
-// Two's complement without undefined overflow.
-template <typename T>
-constexpr T WrapAdd(T x, T y) {
-  using Unsigned = std::make_unsigned_t<T>;
-  return static_cast<T>(static_cast<Unsigned>(x) + static_cast<Unsigned>(y));
+// What math/binary.h has.
+template <BinaryOp kOp, typename T>
+using BinaryResult = std::conditional_t<math::IsComparison(kOp), bool, T>;
+
+template <BinaryOp kOp, typename T>
+Status PrepareBinary(PrepareContext& context) {
+  return PrepareBinary<T, BinaryResult<kOp, T>>(context);
 }
 
-template <typename T>
-constexpr T WrapSub(T x, T y) {
-  using Unsigned = std::make_unsigned_t<T>;
-  return static_cast<T>(static_cast<Unsigned>(x) - static_cast<Unsigned>(y));
+template <BinaryOp kOp, typename T>
+Status RunBinary(RunContext& context) {
+  return RunBinary<T, BinaryResult<kOp, T>>(context, math::BinaryRows<kOp, T>(context.isa()));
 }
 
-template <typename T>
-constexpr T WrapMul(T x, T y) {
-  using Unsigned = std::make_unsigned_t<T>;
-  return static_cast<T>(static_cast<Unsigned>(x) * static_cast<Unsigned>(y));
+// What it has not: F is a function of two T without state, one element at a time.
+template <typename T, typename F>
+Status RunBinaryScalars(RunContext& context, const F&) {
+  return RunBinary<T, T>(context, [](const void* const* in, const int64_t* step, void* out_row, int64_t n) {
+    const F f{};
+    const T* a = static_cast<const T*>(in[0]);
+    const T* b = static_cast<const T*>(in[1]);
+    T* out = static_cast<T*>(out_row);
+    for (int64_t i = 0; i < n; ++i) out[i] = f(a[i * step[0]], b[i * step[1]]);
+  });
 }
 
 // Integers have no quotient by 0: fails where TensorFlow does.

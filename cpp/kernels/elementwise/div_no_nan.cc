@@ -4,10 +4,8 @@
 namespace wherry::kernels {
 
 #if WHERRY_SELECTED(DivNoNan_f32)
-WHERRY_PREPARE(DivNoNan_f32) { return PrepareBinary<float, float>(context); }
-WHERRY_RUN(DivNoNan_f32) {
-  return RunBinary<float, float>(context, [](float x, float y) { return y == 0.0F ? 0.0F : x / y; });
-}
+WHERRY_PREPARE(DivNoNan_f32) { return PrepareBinary<BinaryOp::kDivNoNan, float>(context); }
+WHERRY_RUN(DivNoNan_f32) { return RunBinary<BinaryOp::kDivNoNan, float>(context); }
 #endif
 
 }  // namespace wherry::kernels

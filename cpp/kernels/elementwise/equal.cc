@@ -4,23 +4,23 @@
 namespace wherry::kernels {
 
 #if WHERRY_SELECTED(Equal_f32)
-WHERRY_PREPARE(Equal_f32) { return PrepareBinary<float, bool>(context); }
-WHERRY_RUN(Equal_f32) { return RunBinary<float, bool>(context, [](float x, float y) { return x == y; }); }
+WHERRY_PREPARE(Equal_f32) { return PrepareBinary<BinaryOp::kEqual, float>(context); }
+WHERRY_RUN(Equal_f32) { return RunBinary<BinaryOp::kEqual, float>(context); }
 #endif
 
 #if WHERRY_SELECTED(Equal_i32)
-WHERRY_PREPARE(Equal_i32) { return PrepareBinary<int32_t, bool>(context); }
-WHERRY_RUN(Equal_i32) { return RunBinary<int32_t, bool>(context, [](int32_t x, int32_t y) { return x == y; }); }
+WHERRY_PREPARE(Equal_i32) { return PrepareBinary<BinaryOp::kEqual, int32_t>(context); }
+WHERRY_RUN(Equal_i32) { return RunBinary<BinaryOp::kEqual, int32_t>(context); }
 #endif
 
 #if WHERRY_SELECTED(Equal_i64)
-WHERRY_PREPARE(Equal_i64) { return PrepareBinary<int64_t, bool>(context); }
-WHERRY_RUN(Equal_i64) { return RunBinary<int64_t, bool>(context, [](int64_t x, int64_t y) { return x == y; }); }
+WHERRY_PREPARE(Equal_i64) { return PrepareBinary<BinaryOp::kEqual, int64_t>(context); }
+WHERRY_RUN(Equal_i64) { return RunBinary<BinaryOp::kEqual, int64_t>(context); }
 #endif
 
 #if WHERRY_SELECTED(Equal_b1)
-WHERRY_PREPARE(Equal_b1) { return PrepareBinary<bool, bool>(context); }
-WHERRY_RUN(Equal_b1) { return RunBinary<bool, bool>(context, [](bool x, bool y) { return x == y; }); }
+WHERRY_PREPARE(Equal_b1) { return PrepareBinary<BinaryOp::kEqual, bool>(context); }
+WHERRY_RUN(Equal_b1) { return RunBinary<BinaryOp::kEqual, bool>(context); }
 #endif
 
 }  // namespace wherry::kernels

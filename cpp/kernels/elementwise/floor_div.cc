@@ -1,5 +1,4 @@
 // FloorDiv: x / y rounded down, elementwise with broadcasting.
-#include <cmath>
 #include <type_traits>
 
 #include "kernels/elementwise/binary.h"
@@ -20,17 +19,15 @@ T FloorDivide(T x, T y) {
 }  // namespace
 
 #if WHERRY_SELECTED(FloorDiv_f32)
-WHERRY_PREPARE(FloorDiv_f32) { return PrepareBinary<float, float>(context); }
-WHERRY_RUN(FloorDiv_f32) {
-  return RunBinary<float, float>(context, [](float x, float y) { return std::floor(x / y); });
-}
+WHERRY_PREPARE(FloorDiv_f32) { return PrepareBinary<BinaryOp::kFloorDiv, float>(context); }
+WHERRY_RUN(FloorDiv_f32) { return RunBinary<BinaryOp::kFloorDiv, float>(context); }
 #endif
 
 #if WHERRY_SELECTED(FloorDiv_i32)
 WHERRY_PREPARE(FloorDiv_i32) { return PrepareBinary<int32_t, int32_t>(context); }
 WHERRY_RUN(FloorDiv_i32) {
   WHERRY_RETURN_IF_ERROR(ExpectNoZeroDivisor<int32_t>(context));
-  return RunBinary<int32_t, int32_t>(context, [](int32_t x, int32_t y) { return FloorDivide(x, y); });
+  return RunBinaryScalars<int32_t>(context, [](int32_t x, int32_t y) { return FloorDivide(x, y); });
 }
 #endif
 
@@ -38,7 +35,7 @@ WHERRY_RUN(FloorDiv_i32) {
 WHERRY_PREPARE(FloorDiv_i64) { return PrepareBinary<int64_t, int64_t>(context); }
 WHERRY_RUN(FloorDiv_i64) {
   WHERRY_RETURN_IF_ERROR(ExpectNoZeroDivisor<int64_t>(context));
-  return RunBinary<int64_t, int64_t>(context, [](int64_t x, int64_t y) { return FloorDivide(x, y); });
+  return RunBinaryScalars<int64_t>(context, [](int64_t x, int64_t y) { return FloorDivide(x, y); });
 }
 #endif
 

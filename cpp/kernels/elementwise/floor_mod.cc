@@ -25,7 +25,7 @@ T FloorModulo(T x, T y) {
 #if WHERRY_SELECTED(FloorMod_f32)
 WHERRY_PREPARE(FloorMod_f32) { return PrepareBinary<float, float>(context); }
 WHERRY_RUN(FloorMod_f32) {
-  return RunBinary<float, float>(context, [](float x, float y) { return FloorModulo(x, y); });
+  return RunBinaryScalars<float>(context, [](float x, float y) { return FloorModulo(x, y); });
 }
 #endif
 
@@ -33,7 +33,7 @@ WHERRY_RUN(FloorMod_f32) {
 WHERRY_PREPARE(FloorMod_i32) { return PrepareBinary<int32_t, int32_t>(context); }
 WHERRY_RUN(FloorMod_i32) {
   WHERRY_RETURN_IF_ERROR(ExpectNoZeroDivisor<int32_t>(context));
-  return RunBinary<int32_t, int32_t>(context, [](int32_t x, int32_t y) { return FloorModulo(x, y); });
+  return RunBinaryScalars<int32_t>(context, [](int32_t x, int32_t y) { return FloorModulo(x, y); });
 }
 #endif
 
@@ -41,7 +41,7 @@ WHERRY_RUN(FloorMod_i32) {
 WHERRY_PREPARE(FloorMod_i64) { return PrepareBinary<int64_t, int64_t>(context); }
 WHERRY_RUN(FloorMod_i64) {
   WHERRY_RETURN_IF_ERROR(ExpectNoZeroDivisor<int64_t>(context));
-  return RunBinary<int64_t, int64_t>(context, [](int64_t x, int64_t y) { return FloorModulo(x, y); });
+  return RunBinaryScalars<int64_t>(context, [](int64_t x, int64_t y) { return FloorModulo(x, y); });
 }
 #endif
 

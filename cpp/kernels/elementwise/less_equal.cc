@@ -4,18 +4,18 @@
 namespace wherry::kernels {
 
 #if WHERRY_SELECTED(LessEqual_f32)
-WHERRY_PREPARE(LessEqual_f32) { return PrepareBinary<float, bool>(context); }
-WHERRY_RUN(LessEqual_f32) { return RunBinary<float, bool>(context, [](float x, float y) { return x <= y; }); }
+WHERRY_PREPARE(LessEqual_f32) { return PrepareBinary<BinaryOp::kLessEqual, float>(context); }
+WHERRY_RUN(LessEqual_f32) { return RunBinary<BinaryOp::kLessEqual, float>(context); }
 #endif
 
 #if WHERRY_SELECTED(LessEqual_i32)
-WHERRY_PREPARE(LessEqual_i32) { return PrepareBinary<int32_t, bool>(context); }
-WHERRY_RUN(LessEqual_i32) { return RunBinary<int32_t, bool>(context, [](int32_t x, int32_t y) { return x <= y; }); }
+WHERRY_PREPARE(LessEqual_i32) { return PrepareBinary<BinaryOp::kLessEqual, int32_t>(context); }
+WHERRY_RUN(LessEqual_i32) { return RunBinary<BinaryOp::kLessEqual, int32_t>(context); }
 #endif
 
 #if WHERRY_SELECTED(LessEqual_i64)
-WHERRY_PREPARE(LessEqual_i64) { return PrepareBinary<int64_t, bool>(context); }
-WHERRY_RUN(LessEqual_i64) { return RunBinary<int64_t, bool>(context, [](int64_t x, int64_t y) { return x <= y; }); }
+WHERRY_PREPARE(LessEqual_i64) { return PrepareBinary<BinaryOp::kLessEqual, int64_t>(context); }
+WHERRY_RUN(LessEqual_i64) { return RunBinary<BinaryOp::kLessEqual, int64_t>(context); }
 #endif
 
 }  // namespace wherry::kernels

@@ -4,8 +4,8 @@
 namespace wherry::kernels {
 
 #if WHERRY_SELECTED(LogicalAnd_b1)
-WHERRY_PREPARE(LogicalAnd_b1) { return PrepareBinary<bool, bool>(context); }
-WHERRY_RUN(LogicalAnd_b1) { return RunBinary<bool, bool>(context, [](bool x, bool y) { return x && y; }); }
+WHERRY_PREPARE(LogicalAnd_b1) { return PrepareBinary<BinaryOp::kAnd, bool>(context); }
+WHERRY_RUN(LogicalAnd_b1) { return RunBinary<BinaryOp::kAnd, bool>(context); }
 #endif
 
 }  // namespace wherry::kernels

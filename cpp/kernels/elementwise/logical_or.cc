@@ -4,8 +4,8 @@
 namespace wherry::kernels {
 
 #if WHERRY_SELECTED(LogicalOr_b1)
-WHERRY_PREPARE(LogicalOr_b1) { return PrepareBinary<bool, bool>(context); }
-WHERRY_RUN(LogicalOr_b1) { return RunBinary<bool, bool>(context, [](bool x, bool y) { return x || y; }); }
+WHERRY_PREPARE(LogicalOr_b1) { return PrepareBinary<BinaryOp::kOr, bool>(context); }
+WHERRY_RUN(LogicalOr_b1) { return RunBinary<BinaryOp::kOr, bool>(context); }
 #endif
 
 }  // namespace wherry::kernels

@@ -4,24 +4,18 @@
 namespace wherry::kernels {
 
 #if WHERRY_SELECTED(Minimum_f32)
-WHERRY_PREPARE(Minimum_f32) { return PrepareBinary<float, float>(context); }
-WHERRY_RUN(Minimum_f32) {
-  return RunBinary<float, float>(context, [](float x, float y) { return x < y || x != x ? x : y; });
-}
+WHERRY_PREPARE(Minimum_f32) { return PrepareBinary<BinaryOp::kMin, float>(context); }
+WHERRY_RUN(Minimum_f32) { return RunBinary<BinaryOp::kMin, float>(context); }
 #endif
 
 #if WHERRY_SELECTED(Minimum_i32)
-WHERRY_PREPARE(Minimum_i32) { return PrepareBinary<int32_t, int32_t>(context); }
-WHERRY_RUN(Minimum_i32) {
-  return RunBinary<int32_t, int32_t>(context, [](int32_t x, int32_t y) { return x < y ? x : y; });
-}
+WHERRY_PREPARE(Minimum_i32) { return PrepareBinary<BinaryOp::kMin, int32_t>(context); }
+WHERRY_RUN(Minimum_i32) { return RunBinary<BinaryOp::kMin, int32_t>(context); }
 #endif
 
 #if WHERRY_SELECTED(Minimum_i64)
-WHERRY_PREPARE(Minimum_i64) { return PrepareBinary<int64_t, int64_t>(context); }
-WHERRY_RUN(Minimum_i64) {
-  return RunBinary<int64_t, int64_t>(context, [](int64_t x, int64_t y) { return x < y ? x : y; });
-}
+WHERRY_PREPARE(Minimum_i64) { return PrepareBinary<BinaryOp::kMin, int64_t>(context); }
+WHERRY_RUN(Minimum_i64) { return RunBinary<BinaryOp::kMin, int64_t>(context); }
 #endif
 
 }  // namespace wherry::kernels

@@ -7,7 +7,7 @@ namespace wherry::kernels {
 
 #if WHERRY_SELECTED(Pow_f32)
 WHERRY_PREPARE(Pow_f32) { return PrepareBinary<float, float>(context); }
-WHERRY_RUN(Pow_f32) { return RunBinary<float, float>(context, [](float x, float y) { return std::pow(x, y); }); }
+WHERRY_RUN(Pow_f32) { return RunBinaryScalars<float>(context, [](float x, float y) { return std::pow(x, y); }); }
 #endif
 
 }  // namespace wherry::kernels

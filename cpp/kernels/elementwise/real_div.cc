@@ -4,8 +4,8 @@
 namespace wherry::kernels {
 
 #if WHERRY_SELECTED(RealDiv_f32)
-WHERRY_PREPARE(RealDiv_f32) { return PrepareBinary<float, float>(context); }
-WHERRY_RUN(RealDiv_f32) { return RunBinary<float, float>(context, [](float x, float y) { return x / y; }); }
+WHERRY_PREPARE(RealDiv_f32) { return PrepareBinary<BinaryOp::kDiv, float>(context); }
+WHERRY_RUN(RealDiv_f32) { return RunBinary<BinaryOp::kDiv, float>(context); }
 #endif
 
 }  // namespace wherry::kernels

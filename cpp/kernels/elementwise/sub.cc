@@ -4,22 +4,18 @@
 namespace wherry::kernels {
 
 #if WHERRY_SELECTED(Sub_f32)
-WHERRY_PREPARE(Sub_f32) { return PrepareBinary<float, float>(context); }
-WHERRY_RUN(Sub_f32) { return RunBinary<float, float>(context, [](float x, float y) { return x - y; }); }
+WHERRY_PREPARE(Sub_f32) { return PrepareBinary<BinaryOp::kSub, float>(context); }
+WHERRY_RUN(Sub_f32) { return RunBinary<BinaryOp::kSub, float>(context); }
 #endif
 
 #if WHERRY_SELECTED(Sub_i32)
-WHERRY_PREPARE(Sub_i32) { return PrepareBinary<int32_t, int32_t>(context); }
-WHERRY_RUN(Sub_i32) {
-  return RunBinary<int32_t, int32_t>(context, [](int32_t x, int32_t y) { return WrapSub(x, y); });
-}
+WHERRY_PREPARE(Sub_i32) { return PrepareBinary<BinaryOp::kSub, int32_t>(context); }
+WHERRY_RUN(Sub_i32) { return RunBinary<BinaryOp::kSub, int32_t>(context); }
 #endif
 
 #if WHERRY_SELECTED(Sub_i64)
-WHERRY_PREPARE(Sub_i64) { return PrepareBinary<int64_t, int64_t>(context); }
-WHERRY_RUN(Sub_i64) {
-  return RunBinary<int64_t, int64_t>(context, [](int64_t x, int64_t y) { return WrapSub(x, y); });
-}
+WHERRY_PREPARE(Sub_i64) { return PrepareBinary<BinaryOp::kSub, int64_t>(context); }
+WHERRY_RUN(Sub_i64) { return RunBinary<BinaryOp::kSub, int64_t>(context); }
 #endif
 
 }  // namespace wherry::kernels

@@ -2,6 +2,7 @@
 // is NCHW.
 #include "kernels/select.h"
 #include "kernels/shape.h"
+#include "math/binary.h"
 
 namespace wherry::kernels {
 
@@ -9,12 +10,12 @@ namespace wherry::kernels {
 namespace {
 
 struct BiasAddParams {
-  int64_t outer = 0;     // runs of `channels` groups
+  int64_t outer = 0;
   int64_t channels = 0;
-  int64_t inner = 0;     // consecutive elements with the same channel
+  int64_t inner = 0;  // consecutive elements with the same channel
 };
 
-constexpr int64_t kBiasAddGrain = 32768;  // elements that are worth a thread of their own
+constexpr int64_t kBiasAddGrain = 16384;  // elements that are worth a thread of their own
 
 }  // namespace
 
@@ -42,23 +43,17 @@ WHERRY_PREPARE(BiasAdd_f32) {
 // Works in place.
 WHERRY_RUN(BiasAdd_f32) {
   const BiasAddParams& p = context.params<BiasAddParams>();
-  const float* in = context.input(0).as<const float>();
-  const float* bias = context.input(1).as<const float>();
-  float* out = context.output(0).as<float>();
-  const int64_t row = p.channels * p.inner;
-  if (row == 0) return Status::Ok();
-  context.threads().ForRange(p.outer, 1 + kBiasAddGrain / row, [&](int64_t begin, int64_t end, int) {
-    for (int64_t i = begin; i < end; ++i) {
-      const float* from = in + i * row;
-      float* to = out + i * row;
-      if (p.inner == 1) {
-        for (int64_t c = 0; c < row; ++c) to[c] = from[c] + bias[c];
-        continue;
-      }
-      for (int64_t c = 0; c < p.channels; ++c) {
-        for (int64_t j = c * p.inner; j < (c + 1) * p.inner; ++j) to[j] = from[j] + bias[c];
-      }
-    }
+  const int64_t dims[] = {p.outer, p.channels, p.inner};
+  const int64_t bias_dims[] = {p.channels, 1};
+  const Span<const int64_t> shapes[] = {{dims, 3}, {bias_dims, 2}};
+  math::Broadcast broadcast;
+  if (!math::MakeBroadcast(shapes, 2, shapes[0], &broadcast)) return context.Fail(Code::kCorrupt, "shapes have changed");
+  const void* in[] = {context.input(0).data, context.input(1).data};
+  const size_t widths[] = {sizeof(float), sizeof(float)};
+  void* out = context.output(0).data;
+  const math::RowFunction add = math::BinaryRows<math::BinaryOp::kAdd, float>(context.isa());
+  context.threads().ForRange(broadcast.count, kBiasAddGrain, [&](int64_t begin, int64_t end, int) {
+    math::ForRows(broadcast, in, widths, out, sizeof(float), begin, end, add);
   });
   return Status::Ok();
 }
