@@ -5,18 +5,11 @@
 #include <cstdint>
 
 #include "math/isa.h"
+#include "math/pool_window.h"
 
 namespace wherry::math {
 
-// rows x columns pixels, the first at `pixels`, all of them inside of the image; not empty.
-struct CodeWindow {
-  const uint8_t* pixels = nullptr;
-  int64_t rows = 1;
-  int64_t columns = 1;
-  int64_t row_step = 0;  // codes from one row to the next
-  int64_t pixel_step = 0;  // codes from one pixel to the next
-  int64_t channels = 0;
-};
+using CodeWindow = PoolWindow<uint8_t>;
 
 // out[c] = the largest of the window's codes of channel c.
 void LargestCodes(const CodeWindow& window, uint8_t* out, Isa isa);

@@ -1,45 +1,19 @@
 // Patches of an image of codes. Rows of a product of codes are taken whole, so a patch is written in one go.
 #include <algorithm>
 #include <cstring>
-#include <type_traits>
 
 #include "math/patches.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "math/patches_codes.cc"
 #include "hwy/foreach_target.h"
-#include "hwy/highway.h"
+#include "math/copy-inl.h"
 #include "math/dispatch.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace wherry::math::HWY_NAMESPACE {
 
-namespace hn = hwy::HWY_NAMESPACE;
-using ByteTag = hn::CappedTag<uint8_t, 64>;
 inline constexpr int64_t kShortLine = 64;
-inline constexpr int64_t kByteLanes = static_cast<int64_t>(hn::MaxLanes(ByteTag()));
-
-// Runs are short, from a few bytes to a few hundred: overlapping copies of fixed sizes beat a call.
-HWY_INLINE void CopyBytes(const uint8_t* from, int64_t count, uint8_t* to) {
-  const auto copy = [&](auto size) {
-    constexpr int64_t kSize = decltype(size)::value;
-    int64_t i = 0;
-    for (; i + kSize <= count; i += kSize) std::memcpy(to + i, from + i, kSize);
-    if (i < count) std::memcpy(to + count - kSize, from + count - kSize, kSize);
-  };
-  if (count >= kByteLanes) {
-    const ByteTag d;
-    int64_t i = 0;
-    for (; i + kByteLanes <= count; i += kByteLanes) hn::StoreU(hn::LoadU(d, from + i), d, to + i);
-    if (i < count) hn::StoreU(hn::LoadU(d, from + count - kByteLanes), d, to + count - kByteLanes);
-    return;
-  }
-  if (count >= 32) return copy(std::integral_constant<int64_t, 32>());
-  if (count >= 16) return copy(std::integral_constant<int64_t, 16>());
-  if (count >= 8) return copy(std::integral_constant<int64_t, 8>());
-  if (count >= 4) return copy(std::integral_constant<int64_t, 4>());
-  for (int64_t i = 0; i < count; ++i) to[i] = from[i];
-}
 
 HWY_INLINE void FillBytes(uint8_t value, int64_t count, uint8_t* to) {
   if (count > 0) std::memset(to, value, static_cast<size_t>(count));

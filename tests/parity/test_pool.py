@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from harness import run_kernel, untested
+from harness import FLOAT_ISAS, run_kernel, untested
 from tolerance import assert_exact, assert_rounding
 
 # input shape, (window height, width), (stride height, width)
@@ -16,6 +16,8 @@ SHAPES = [
     ((3, 4, 4, 33), (4, 4), (1, 1)),
     ((1, 6, 3, 8), (1, 1), (3, 2)),
     ((1, 40, 40, 24), (3, 3), (2, 2)),
+    ((1, 9, 9, 83), (3, 3), (2, 2)),
+    ((1, 5, 6, 150), (3, 2), (1, 1)),
     ((0, 4, 4, 2), (2, 2), (1, 1)),
 ]
 
@@ -32,14 +34,20 @@ def test_pools(shape: tuple[int, ...], window: tuple[int, int], stride: tuple[in
     x = values(shape)
     attrs = {"ksize": [1, *window, 1], "strides": [1, *stride, 1], "padding": padding}
     expected = tf.raw_ops.MaxPool(input=x, **attrs).numpy()
-    for threads in (1, 3):
-        (y,) = run_kernel("MaxPool_f32", [x], attrs, [(np.float32, expected.shape)], threads=threads)
-        assert_exact(y, expected)
+    for isa in FLOAT_ISAS:
+        for threads in (1, 3):
+            (y,) = run_kernel("MaxPool_f32", [x], attrs, [(np.float32, expected.shape)], threads=threads, isa=isa)
+            assert_exact(y, expected)
     # An average of terms of both signs may lose digits, so it is compared on positive ones.
-    expected = tf.raw_ops.AvgPool(value=np.abs(x), **attrs).numpy()
-    for threads in (1, 3):
-        (y,) = run_kernel("AvgPool_f32", [np.abs(x)], attrs, [(np.float32, expected.shape)], threads=threads)
-        assert_rounding(y, expected)
+    x = np.abs(x)
+    expected = tf.raw_ops.AvgPool(value=x, **attrs).numpy()
+    means = []
+    for isa in FLOAT_ISAS:
+        for threads in (1, 3):
+            (y,) = run_kernel("AvgPool_f32", [x], attrs, [(np.float32, expected.shape)], threads=threads, isa=isa)
+            means.append(y.tobytes())
+            assert_rounding(y, expected)
+    assert len(set(means)) == 1, "instruction sets or threads differ"
 
 
 @pytest.mark.parametrize("paddings", [(1, 1, 1, 1), (0, 1, 2, 0), (2, 2, 0, 1)])
@@ -61,8 +69,9 @@ def test_max_pool_skips_nan_and_minus_infinity() -> None:
     attrs = {"ksize": [1, 2, 2, 1], "strides": [1, 1, 1, 1], "padding": "SAME"}
     for value in (x, np.full_like(x, -np.inf)):
         expected = tf.raw_ops.MaxPool(input=value, **attrs).numpy()
-        (y,) = run_kernel("MaxPool_f32", [value], attrs, [(np.float32, expected.shape)])
-        assert_exact(y, expected)
+        for isa in FLOAT_ISAS:
+            (y,) = run_kernel("MaxPool_f32", [value], attrs, [(np.float32, expected.shape)], isa=isa)
+            assert_exact(y, expected)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from harness import run_kernel, untested
+from harness import FLOAT_ISAS, run_kernel, untested
 from tolerance import assert_exact, assert_sums
 
 MODES = [
@@ -23,6 +23,9 @@ SIZES = [
     ((1, 5, 5, 7), (5, 5)),
     ((1, 10, 3, 33), (100, 31)),
     ((1, 33, 47, 2), (15, 16)),
+    ((1, 6, 5, 12), (9, 13)),
+    ((1, 6, 5, 150), (9, 4)),
+    ((1, 3, 4, 4), (7, 5)),
     ((0, 3, 3, 2), (6, 6)),
 ]
 
@@ -42,10 +45,11 @@ def test_nearest(shape: tuple[int, ...], size: tuple[int, int], mode: dict[str, 
     for dtype, key in ((np.float32, "x32"), (np.int32, "x32"), (np.uint8, "x8"), (np.int8, "x8")):
         x = values(shape, dtype)
         expected = tf.raw_ops.ResizeNearestNeighbor(images=x, size=size, **mode).numpy()
-        for threads in (1, 3):
-            (y,) = run_kernel(f"ResizeNearestNeighbor_{key}", [x, np.array(size, np.int32)], mode,
-                              [(dtype, expected.shape)], threads=threads)  # fmt: skip
-            assert_exact(y, expected)
+        for isa in FLOAT_ISAS:
+            for threads in (1, 3):
+                (y,) = run_kernel(f"ResizeNearestNeighbor_{key}", [x, np.array(size, np.int32)], mode,
+                                  [(dtype, expected.shape)], threads=threads, isa=isa)  # fmt: skip
+                assert_exact(y, expected)
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -56,10 +60,14 @@ def test_bilinear(shape: tuple[int, ...], size: tuple[int, int], mode: dict[str,
     for dtype, key in ((np.float32, "f32"), (np.uint8, "u8")):
         x = values(shape, dtype)
         expected = tf.raw_ops.ResizeBilinear(images=x, size=size, **mode).numpy()
-        for threads in (1, 3):
-            (y,) = run_kernel(f"ResizeBilinear_{key}", [x, np.array(size, np.int32)], mode,
-                              [(np.float32, expected.shape)], threads=threads)  # fmt: skip
-            assert_sums(y, expected)
+        results = []
+        for isa in FLOAT_ISAS:
+            for threads in (1, 3):
+                (y,) = run_kernel(f"ResizeBilinear_{key}", [x, np.array(size, np.int32)], mode,
+                                  [(np.float32, expected.shape)], threads=threads, isa=isa)  # fmt: skip
+                assert_sums(y, expected)
+                results.append(y.tobytes())
+        assert len(set(results)) == 1, "instruction sets or threads differ"
 
 
 def test_every_size_up_to_forty_agrees_in_every_index() -> None:

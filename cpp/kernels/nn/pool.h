@@ -1,10 +1,11 @@
-// What max and average pooling share: the checks, and the walk over windows. NHWC, float32.
+// What max and average pooling share: the checks, and the walk over windows. NHWC, of floats or 8-bit codes.
 #ifndef WHERRY_KERNELS_NN_POOL_H_
 #define WHERRY_KERNELS_NN_POOL_H_
 
 #include "kernels/nn/window.h"
 #include "kernels/select.h"
 #include "kernels/shape.h"
+#include "math/pool_window.h"
 
 namespace wherry::kernels {
 
@@ -52,47 +53,32 @@ inline PoolRange InputsOf(const WindowAxis& axis, int64_t o) {
   return {start < 0 ? 0 : start, stop > axis.in ? axis.in : stop};
 }
 
-// One output row [out_w, channels] from one image [in_h, in_w, channels]. first(out, in, n) begins a window with
-// its first element, next(out, in, n) takes in another, last(out, count, n) ends it; all work on n channels.
-template <typename Pooling>
-void PoolRow(const PoolParams& p, const float* image, int64_t oy, float* out) {
-  const int64_t n = p.channels;
-  const PoolRange rows = InputsOf(p.window.h, oy);
-  for (int64_t ox = 0; ox < p.window.w.out; ++ox, out += n) {
-    const PoolRange columns = InputsOf(p.window.w, ox);
-    for (int64_t y = rows.begin; y < rows.end; ++y) {
-      const float* in = image + (y * p.window.w.in + columns.begin) * n;
-      int64_t x = columns.begin;
-      if (y == rows.begin) {
-        Pooling::First(out, in, n);
-        ++x;
-        in += n;
-      }
-      for (; x < columns.end; ++x, in += n) Pooling::Next(out, in, n);
-    }
-    Pooling::Last(out, (rows.end - rows.begin) * (columns.end - columns.begin), n);
-  }
-}
-
 // Elements that windows take in and that are worth a thread of their own.
-inline constexpr double kPoolGrain = 32768;
+inline constexpr int64_t kPoolGrain = 32768;
 
-template <typename Pooling>
-Status RunPool(RunContext& context) {
-  const PoolParams& p = context.params<PoolParams>();
-  const float* in = context.input(0).as<const float>();
-  float* out = context.output(0).as<float>();
-  const int64_t in_image = p.window.h.in * p.window.w.in * p.channels;
-  const int64_t out_row = p.window.w.out * p.channels;
-  if (out_row == 0) return Status::Ok();
-  const double row_cost = static_cast<double>(out_row) * static_cast<double>(p.window.h.filter * p.window.w.filter);
-  const int64_t grain = 1 + static_cast<int64_t>(kPoolGrain / row_cost);
-  context.threads().ForRange(p.batch * p.window.h.out, grain, [&](int64_t begin, int64_t end, int) {
-    for (int64_t row = begin; row < end; ++row) {
-      PoolRow<Pooling>(p, in + row / p.window.h.out * in_image, row % p.window.h.out, out + row * out_row);
+// finish(window, out) writes the result of one window's channels.
+template <typename T, typename Finish>
+void ForWindows(RunContext& context, const PoolParams& p, int64_t grain, const Finish& finish) {
+  const T* in = context.input(0).as<const T>();
+  T* out = context.output(0).as<T>();
+  const int64_t row_step = p.window.w.in * p.channels;
+  const int64_t image = p.window.h.in * row_step;
+  const double work = static_cast<double>(p.window.w.out * p.channels) *
+                      static_cast<double>(p.window.h.filter * p.window.w.filter);
+  const int64_t rows_worth_a_thread = 1 + static_cast<int64_t>(static_cast<double>(grain) / (work + 1));
+  context.threads().ForRange(p.batch * p.window.h.out, rows_worth_a_thread, [&](int64_t begin, int64_t end, int) {
+    for (int64_t y = begin; y < end; ++y) {
+      const PoolRange rows = InputsOf(p.window.h, y % p.window.h.out);
+      const T* const first = in + y / p.window.h.out * image + rows.begin * row_step;
+      T* to = out + y * p.window.w.out * p.channels;
+      for (int64_t x = 0; x < p.window.w.out; ++x, to += p.channels) {
+        const PoolRange columns = InputsOf(p.window.w, x);
+        finish(math::PoolWindow<T>{first + columns.begin * p.channels, rows.end - rows.begin,
+                                   columns.end - columns.begin, row_step, p.channels, p.channels},
+               to);
+      }
     }
   });
-  return Status::Ok();
 }
 
 }  // namespace wherry::kernels

@@ -54,6 +54,14 @@ inline Status PrepareResize(PrepareContext& context) {
   return Status::Ok();
 }
 
+// Scratch memory for `width` bytes of each column of the output.
+inline Status RequestColumns(PrepareContext& context, size_t width) {
+  const int64_t columns = context.params<ResizeParams>().w.out;
+  if (columns > int64_t{1} << 32) return context.Fail(Code::kCorrupt, "output is too wide");
+  context.RequestScratch(static_cast<uint64_t>(columns) * width);
+  return Status::Ok();
+}
+
 // Elements of the output that are worth a thread of their own.
 inline constexpr int64_t kResizeGrain = 16384;
 

@@ -2,18 +2,14 @@
 #include <cmath>
 
 #include "kernels/nn/resize.h"
+#include "math/resize.h"
 
 namespace wherry::kernels {
 
 #if WHERRY_SELECTED(ResizeBilinear_f32) || WHERRY_SELECTED(ResizeBilinear_u8)
 namespace {
 
-// The two input indices that an output index lies between, and how far it is from the first.
-struct Blend {
-  int64_t lower;
-  int64_t upper;
-  float fraction;
-};
+using math::Blend;
 
 Blend BlendOf(const ResizeParams& p, const ResizeAxis& axis, int64_t o) {
   const float index = static_cast<float>(o);
@@ -30,26 +26,7 @@ Status PrepareBilinear(PrepareContext& context, DType type) {
   WHERRY_RETURN_IF_ERROR(context.ExpectInputType(0, type));
   WHERRY_RETURN_IF_ERROR(context.ExpectOutputType(0, DType::kF32));
   WHERRY_RETURN_IF_ERROR(PrepareResize(context));
-  const int64_t columns = context.params<ResizeParams>().w.out;
-  if (columns > int64_t{1} << 32) return context.Fail(Code::kCorrupt, "output is too wide");
-  context.RequestScratch(static_cast<uint64_t>(columns) * sizeof(Blend));
-  return Status::Ok();
-}
-
-template <typename T>
-void BlendPixel(const T* __restrict top, const T* __restrict bottom, int64_t left, int64_t right, float fx, float fy,
-                float* __restrict out, int64_t channels) {
-  const T* __restrict top_right = top + right;
-  const T* __restrict bottom_right = bottom + right;
-  top += left;
-  bottom += left;
-  for (int64_t c = 0; c < channels; ++c) {
-    const float tl = static_cast<float>(top[c]);
-    const float bl = static_cast<float>(bottom[c]);
-    const float t = tl + (static_cast<float>(top_right[c]) - tl) * fx;
-    const float b = bl + (static_cast<float>(bottom_right[c]) - bl) * fx;
-    out[c] = t + (b - t) * fy;
-  }
+  return RequestColumns(context, sizeof(Blend));
 }
 
 template <typename T>
@@ -64,11 +41,8 @@ Status RunBilinear(RunContext& context) {
     const Blend rows = BlendOf(p, p.h, y);
     const T* top = in + (image * p.h.in + rows.lower) * in_row;
     const T* bottom = in + (image * p.h.in + rows.upper) * in_row;
-    float* to = out + begin;
-    for (int64_t x = 0; x < p.w.out; ++x, to += p.channels) {
-      BlendPixel(top, bottom, columns[x].lower * p.channels, columns[x].upper * p.channels, columns[x].fraction,
-                 rows.fraction, to, p.channels);
-    }
+    math::BlendRow(math::RowPair<T>{top, bottom, p.w.in, rows.fraction}, columns, p.w.out, p.channels, out + begin,
+                   context.isa());
   });
   return Status::Ok();
 }

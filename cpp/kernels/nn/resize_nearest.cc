@@ -1,8 +1,8 @@
 // ResizeNearestNeighbor: every output pixel is a copy of one input pixel. NHWC, by width of the elements.
 #include <cmath>
-#include <cstring>
 
 #include "kernels/nn/resize.h"
+#include "math/resize.h"
 
 namespace wherry::kernels {
 
@@ -13,7 +13,8 @@ Status PrepareNearest(PrepareContext& context, size_t width) {
   const DType type = context.num_inputs() > 0 ? context.input(0).dtype : DType::kInvalid;
   WHERRY_RETURN_IF_ERROR(context.ExpectOutputType(0, type));
   if (SizeOf(type) != width) return context.Fail(Code::kCorrupt, "elements have the wrong width");
-  return PrepareResize(context);
+  WHERRY_RETURN_IF_ERROR(PrepareResize(context));
+  return RequestColumns(context, sizeof(int64_t));
 }
 
 int64_t NearestIndex(const ResizeParams& p, const ResizeAxis& axis, int64_t o) {
@@ -22,18 +23,17 @@ int64_t NearestIndex(const ResizeParams& p, const ResizeAxis& axis, int64_t o) {
   return index >= axis.in ? axis.in - 1 : index;
 }
 
-template <typename T>
-Status RunNearest(RunContext& context) {
+Status RunNearest(RunContext& context, size_t width) {
   const ResizeParams& p = context.params<ResizeParams>();
-  const T* in = context.input(0).as<const T>();
-  T* out = context.output(0).as<T>();
+  const uint8_t* in = context.input(0).as<const uint8_t>();
+  uint8_t* out = context.output(0).as<uint8_t>();
+  const int64_t element = static_cast<int64_t>(width);
+  const int64_t pixel = p.channels * element;
+  int64_t* columns = reinterpret_cast<int64_t*>(context.scratch());
+  for (int64_t x = 0; x < p.w.out; ++x) columns[x] = NearestIndex(p, p.w, x) * pixel;
   ForEachResizedRow(context, p, [&](int64_t image, int64_t y, int64_t begin) {
-    const T* in_row = in + (image * p.h.in + NearestIndex(p, p.h, y)) * p.w.in * p.channels;
-    T* to = out + begin;
-    for (int64_t x = 0; x < p.w.out; ++x, to += p.channels) {
-      const T* from = in_row + NearestIndex(p, p.w, x) * p.channels;
-      std::memcpy(to, from, static_cast<size_t>(p.channels) * sizeof(T));
-    }
+    const uint8_t* row = in + (image * p.h.in + NearestIndex(p, p.h, y)) * p.w.in * pixel;
+    math::CopyPixels(row, columns, p.w.out, pixel, out + begin * element, context.isa());
   });
   return Status::Ok();
 }
@@ -43,12 +43,12 @@ Status RunNearest(RunContext& context) {
 
 #if WHERRY_SELECTED(ResizeNearestNeighbor_x8)
 WHERRY_PREPARE(ResizeNearestNeighbor_x8) { return PrepareNearest(context, 1); }
-WHERRY_RUN(ResizeNearestNeighbor_x8) { return RunNearest<uint8_t>(context); }
+WHERRY_RUN(ResizeNearestNeighbor_x8) { return RunNearest(context, 1); }
 #endif
 
 #if WHERRY_SELECTED(ResizeNearestNeighbor_x32)
 WHERRY_PREPARE(ResizeNearestNeighbor_x32) { return PrepareNearest(context, 4); }
-WHERRY_RUN(ResizeNearestNeighbor_x32) { return RunNearest<uint32_t>(context); }
+WHERRY_RUN(ResizeNearestNeighbor_x32) { return RunNearest(context, 4); }
 #endif
 
 }  // namespace wherry::kernels

@@ -1,6 +1,8 @@
 // QLinearAvgPool: the mean of every window of 8-bit codes, over the elements that are not padding, in codes of another
 // scale.
-#include "kernels/quantized/pool.h"
+#include "kernels/nn/pool.h"
+#include "kernels/quantized/scales.h"
+#include "math/code_pool.h"
 
 namespace wherry::kernels {
 
@@ -29,7 +31,7 @@ WHERRY_RUN(QLinearAvgPool_u8) {
   const AvgPoolParams& p = context.params<AvgPoolParams>();
   const float ratio = p.in.scale / p.out.scale;
   const float offset = static_cast<float>(p.out.zero) - static_cast<float>(p.in.zero) * ratio;
-  ForWindows(context, p.pool, [&](const math::CodeWindow& window, uint8_t* out) {
+  ForWindows<uint8_t>(context, p.pool, kCodeGrain, [&](const math::CodeWindow& window, uint8_t* out) {
     const float factor = ratio / static_cast<float>(window.rows * window.columns);
     math::MeanCodes(window, factor, offset, out, context.isa());
   });
