@@ -37,16 +37,16 @@ void ForEachUse(const Pack& pack, const Visit& visit) {
   for (uint64_t i = 0; i < pack.outputs.size(); ++i) visit(pack.outputs[i].tensor, count, false);
 }
 
-// The lowest gap of so many bytes between the intervals; false when there is none. Sorts them.
-bool FindGap(Span<Interval> taken, size_t arena_bytes, size_t bytes, size_t* offset) {
+// The lowest gap of so many bytes between the intervals, or their end: what does not fit there goes on behind the arena.
+// Sorts them.
+size_t FindGap(Span<Interval> taken, size_t bytes) {
   std::sort(taken.begin(), taken.end(), [](const Interval& a, const Interval& b) { return a.begin < b.begin; });
   size_t at = 0;
   for (const Interval& interval : taken) {
     if (interval.begin >= at && interval.begin - at >= bytes) break;
     at = std::max(at, RoundUp(interval.end));
   }
-  *offset = at;
-  return at <= arena_bytes && arena_bytes - at >= bytes;
+  return at;
 }
 
 }  // namespace
@@ -86,15 +86,17 @@ bool PlaceScratch(const Pack& pack, size_t arena_bytes, Span<StepScratch> steps,
     num_alive = still;
     StepScratch& scratch = steps[s];
     if (scratch.bytes == 0) continue;
-    const size_t num_taken = num_alive <= kMostAlive ? num_alive : 0;
-    for (size_t i = 0; i < num_taken; ++i) {
-      const format::TensorRecord& tensor = pack.tensors[alive[i]];
-      taken[i] = {static_cast<size_t>(tensor.offset), static_cast<size_t>(tensor.offset + tensor.bytes)};
-    }
-    if (num_alive > kMostAlive || !FindGap({taken.data(), num_taken}, arena_bytes, scratch.bytes, &scratch.offset)) {
+    if (num_alive > kMostAlive) {
       scratch.offset = arena_bytes;
-      *behind = std::max(*behind, scratch.bytes);
+    } else {
+      for (size_t i = 0; i < num_alive; ++i) {
+        const format::TensorRecord& tensor = pack.tensors[alive[i]];
+        taken[i] = {static_cast<size_t>(tensor.offset), static_cast<size_t>(tensor.offset + tensor.bytes)};
+      }
+      scratch.offset = FindGap({taken.data(), num_alive}, scratch.bytes);
     }
+    const size_t end = scratch.offset + scratch.bytes;
+    if (end > arena_bytes) *behind = std::max(*behind, end - arena_bytes);
   }
   return true;
 }

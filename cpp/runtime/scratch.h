@@ -1,4 +1,5 @@
-// Where the scratch memory of each step lies: in a part of the arena that holds no tensor then, or else behind the arena.
+// Where the scratch memory of each step lies: in a part of the arena that holds no tensor then, or else from the end of
+// the last tensor on, as far behind the arena as it takes.
 // The arena is as large as the worst moment of a run needs; at all others there is room in it.
 #ifndef WHERRY_RUNTIME_SCRATCH_H_
 #define WHERRY_RUNTIME_SCRATCH_H_
