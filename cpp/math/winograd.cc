@@ -33,7 +33,7 @@ struct TaskScratch {
     int64_t rows = 0;  // blocks differ by a tile, and with fewer tiles a strip may be longer
     for (int64_t tiles = std::max(1, plan.block_tiles - 1); tiles <= plan.block_tiles; ++tiles) {
       const int64_t strips = (tiles + kTileRows - 1) / kTileRows;
-      rows = std::max(rows, (strips + plan.row_parts - 1) / plan.row_parts * ((tiles + strips - 1) / strips));
+      rows = std::max(rows, strips * ((tiles + strips - 1) / strips));
     }
     products = kPairColumns * points * rows;
   }
@@ -59,8 +59,7 @@ struct ProductTask {
   const PanelMatrix& filter;
   const BlockLayout& layout;
   const float* image;  // transformed
-  TileRange strips;
-  TileRange pairs;
+  TileRange pairs;  // of panels
   float* taps;
   float* filters[2];  // of even and of odd steps
   float* products;
@@ -152,6 +151,45 @@ class FilterStep {
   int64_t done_ = 0;
 };
 
+// The taps of the block of channels that comes after a step's. Each tile of the steps before it fetches some lines, so
+// that weights from memory arrive in the time of all of them.
+class TapsAhead {
+ public:
+  TapsAhead(const ProductTask& task, int64_t index) {
+    const int64_t next = (index / task.row_pairs() + 1) * task.row_pairs();
+    if (task.plan.dequantizes || next >= task.steps()) return;
+    const Step step = task.StepOf(next);
+    const int64_t tiles = task.row_pairs() * 2 * (task.plan.tile + 2) * task.layout.strips;
+    runs_ = 9 * step.panels;
+    tiles_ = std::max<int64_t>(tiles / runs_, 1);
+    lines_ = step.channels / tiles_;
+    taps_ = static_cast<const float*>(task.filter.data) +
+            (step.panel * task.filter.k + step.channel_block * task.layout.block_channels) * kPanelColumns;
+    tap_stride_ = task.layout.channels * kPanelColumns;
+    panel_stride_ = task.filter.k * kPanelColumns;
+  }
+
+  // For tile `index` of all of these steps.
+  void Find(int64_t index, TileStore* store) const {
+    const int64_t run = index / tiles_;
+    const bool any = run < runs_;
+    const float* const first = any ? taps_ + run / 9 * panel_stride_ + run % 9 * tap_stride_ +
+                                         index % tiles_ * lines_ * kPanelColumns
+                                   : nullptr;
+    store->ahead[0] = first;
+    store->ahead[1] = any ? first + lines_ / 2 * kPanelColumns : nullptr;
+    store->ahead_step = any ? (kPanelColumns + tiles_ - 1) / tiles_ : 0;
+  }
+
+ private:
+  int64_t runs_ = 0;   // of lines: 9 taps of each panel
+  int64_t tiles_ = 1;  // that share a run
+  int64_t lines_ = 0;  // for each of them
+  const float* taps_ = nullptr;
+  int64_t tap_stride_ = 0;
+  int64_t panel_stride_ = 0;
+};
+
 // All products of a step; `next` is transformed meanwhile, unless null.
 template <int kTile>
 void StepProducts(const ProductTask& task, int64_t index, FilterStep<kTile>* next) {
@@ -163,22 +201,24 @@ void StepProducts(const ProductTask& task, int64_t index, FilterStep<kTile>* nex
   store.high = std::numeric_limits<float>::infinity();
   store.start_stride = kPairColumns;
   constexpr int n = Winograd<kTile>::kPoints;
+  const TapsAhead ahead(task, index);
   for (int i = 0; i < 2 * n; ++i) {
     const int point = RowOf<kTile>(step.rows, i / n) * n + i % n;
     const int64_t offset = layout.Offset(step.channel_block, point);
-    for (int64_t strip = 0; strip < task.strips.size(); ++strip) {
-      const int rows = static_cast<int>(layout.Strip(task.strips.begin + strip).size());
-      const float* a = task.image + (task.strips.begin + strip) * layout.StripFloats() + offset;
+    for (int64_t strip = 0; strip < layout.strips; ++strip) {
+      const int rows = static_cast<int>(layout.Strip(strip).size());
+      const float* a = task.image + strip * layout.StripFloats() + offset;
       float* sums = task.products + (strip * n * n + point) * layout.strip_rows * kPairColumns;
       const int width = std::min(TilePanels(rows), static_cast<int>(step.panels));
       const TileFunction tile = FindTile(rows, width);
+      ahead.Find((int64_t{step.rows} * 2 * n + i) * layout.strips + strip, &store);
       for (int64_t p = 0; p < step.panels; p += width) {
         float* c = sums + p * kPanelColumns;
         store.start = step.channel_block == 0 ? nullptr : c;
         tile(a, filter + p * step.panel_stride + i * step.point_stride, step.panel_stride, step.channels, c,
              kPairColumns, store);
       }
-      if (next != nullptr) next->Advance(i * task.strips.size() + strip + 1, 2 * n * task.strips.size());
+      if (next != nullptr) next->Advance(i * layout.strips + strip + 1, 2 * n * layout.strips);
     }
   }
 }
@@ -196,42 +236,38 @@ void RunProducts(const ProductTask& task, const Epilogue& epilogue, float* out) 
     }
     const Step step = task.StepOf(index);
     if (step.rows == task.row_pairs() - 1 && step.channel_block == task.layout.channel_blocks - 1) {
-      StoreOutputs<kTile>(
-          {task.plan, task.conv, task.layout, task.strips, step.panel, kPairColumns, task.products}, epilogue, out);
+      StoreOutputs<kTile>({task.plan, task.conv, task.layout, step.panel, kPairColumns, task.products}, epilogue, out);
     }
   }
 }
 
-void WinogradImage(const WinogradPlan& plan, const WinogradConv& conv, int64_t block, int64_t task,
-                   float* transformed) {
-  (plan.tile == 2 ? &ImageTask<2> : &ImageTask<4>)(plan, conv, block, task, transformed);
-}
-
-void WinogradProducts(const WinogradPlan& plan, const WinogradConv& conv, const PanelMatrix& filter,
-                      const Epilogue& epilogue, float* out, int64_t block, int64_t part, const float* transformed,
-                      float* scratch) {
+void WinogradTask(const WinogradPlan& plan, const WinogradConv& conv, const PanelMatrix& filter,
+                  const Epilogue& epilogue, float* out, int64_t task, float* image, float* scratch,
+                  int64_t* in_scratch) {
+  const int64_t block = task / plan.column_parts;
+  const int64_t part = task % plan.column_parts;
   const BlockLayout layout(plan, conv, block);
+  if (*in_scratch != block) (plan.tile == 2 ? &TransformBlock<2> : &TransformBlock<4>)(plan, conv, layout, image);
+  *in_scratch = block;
   if constexpr (kHasRegisters) {
     if (plan.in_registers) {
-      RegisterProducts(plan, conv, layout, filter, epilogue, out, part, transformed, scratch);
+      RegisterProducts(plan, conv, layout, filter, epilogue, out, part, image, scratch);
       return;
     }
   }
   const TaskScratch parts(plan);
   const int64_t pairs = (filter.panels() + kPairPanels - 1) / kPairPanels;
   float* const filters = scratch + parts.taps;
-  const ProductTask task = {plan,
-                            conv,
-                            filter,
-                            layout,
-                            transformed,
-                            EvenPart(layout.strips, part / plan.column_parts, plan.row_parts),
-                            EvenPart(pairs, part % plan.column_parts, plan.column_parts),
-                            scratch,
-                            {filters, filters + parts.filter},
-                            filters + 2 * parts.filter};
-  if (task.strips.size() == 0 || task.pairs.size() == 0) return;
-  (plan.tile == 2 ? &RunProducts<2> : &RunProducts<4>)(task, epilogue, out);
+  const ProductTask product = {plan,
+                               conv,
+                               filter,
+                               layout,
+                               image,
+                               EvenPart(pairs, part, plan.column_parts),
+                               scratch,
+                               {filters, filters + parts.filter},
+                               filters + 2 * parts.filter};
+  if (product.pairs.size() > 0) (plan.tile == 2 ? &RunProducts<2> : &RunProducts<4>)(product, epilogue, out);
 }
 
 int64_t ImageFloats(const WinogradPlan& plan, const WinogradConv& conv) {
@@ -245,7 +281,6 @@ int64_t TaskFloats(const WinogradPlan& plan) {
 
 WinogradTarget Target() { return {kTileLanes, kTileRows, kTileStride, kHasRegisters ? kRegisterTiles : 0}; }
 
-
 }  // namespace wherry::math::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
@@ -254,25 +289,20 @@ namespace wherry::math {
 
 WinogradTarget FindWinogradTarget(Isa isa) { return WHERRY_SELECT(isa, Target)(); }
 
-size_t WinogradImageScratch(const WinogradPlan& plan, const WinogradConv& conv) {
-  return sizeof(float) * static_cast<size_t>(WHERRY_SELECT(plan.isa, ImageFloats)(plan, conv));
+size_t WinogradScratch(const WinogradPlan& plan, const WinogradConv& conv) {
+  return sizeof(float) * static_cast<size_t>(WHERRY_SELECT(plan.isa, ImageFloats)(plan, conv) +
+                                             WHERRY_SELECT(plan.isa, TaskFloats)(plan));
 }
 
-size_t WinogradTaskScratch(const WinogradPlan& plan) {
-  return sizeof(float) * static_cast<size_t>(WHERRY_SELECT(plan.isa, TaskFloats)(plan));
+int64_t WinogradTasks(const WinogradPlan& plan, const WinogradConv& conv) {
+  return WinogradBlocks(plan, conv) * plan.column_parts;
 }
 
-void RunWinogradImage(const WinogradPlan& plan, const WinogradConv& conv, int64_t block, int64_t task,
-                      std::byte* image_scratch) {
-  WHERRY_SELECT(plan.isa, WinogradImage)(plan, conv, block, task, reinterpret_cast<float*>(image_scratch));
-}
-
-void RunWinogradProducts(const WinogradPlan& plan, const WinogradConv& conv, const PanelMatrix& filter,
-                         const Epilogue& epilogue, float* out, int64_t block, int64_t task,
-                         const std::byte* image_scratch, std::byte* task_scratch) {
-  WHERRY_SELECT(plan.isa, WinogradProducts)(plan, conv, filter, epilogue, out, block, task,
-                                             reinterpret_cast<const float*>(image_scratch),
-                                             reinterpret_cast<float*>(task_scratch));
+void RunWinogradTask(const WinogradPlan& plan, const WinogradConv& conv, const PanelMatrix& filter,
+                     const Epilogue& epilogue, float* out, int64_t task, std::byte* scratch, int64_t* in_scratch) {
+  float* const image = reinterpret_cast<float*>(scratch);
+  WHERRY_SELECT(plan.isa, WinogradTask)(plan, conv, filter, epilogue, out, task, image,
+                                        image + WHERRY_SELECT(plan.isa, ImageFloats)(plan, conv), in_scratch);
 }
 
 }  // namespace wherry::math

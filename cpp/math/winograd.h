@@ -12,8 +12,10 @@
 // transforms. That is the worst case; with random signs the error is 0.8 times (F(2, 3)) and 1.7 times (F(4, 3)) that
 // of the direct sum. An infinity or a NaN in the image spreads over the tiles that see it.
 //
-// Use: plan once (in Prepare). For each block of tiles run all image tasks, in any order and on any threads, and then
-// all product tasks.
+// A task multiplies the tiles of a block by some panels. Each thread transforms the image of a block for itself, so that
+// no core waits for what another one wrote; within a block, image and tasks of a thread share its scratch memory.
+//
+// Use: plan once (in Prepare), then run all tasks, in any order and on any threads.
 #ifndef WHERRY_MATH_WINOGRAD_H_
 #define WHERRY_MATH_WINOGRAD_H_
 
@@ -30,17 +32,12 @@ namespace wherry::math {
 // Which algorithm, and how it is cut. Plain data: fits in a kernel's params.
 struct WinogradPlan {
   int32_t tile = 0;  // outputs in each direction, 2 or 4; 0: the direct product is cheaper
-  int32_t threads = 1;
   int32_t block_tiles = 0;     // tiles whose transformed image is in scratch memory at once
   int32_t block_channels = 0;  // channels whose transformed filter is; a multiple of 16
-  int32_t row_parts = 1;       // of the products of a block
-  int32_t column_parts = 1;
+  int32_t column_parts = 1;    // tasks of a block
   Isa isa = Isa::kPortable;
   bool dequantizes = false;
   bool in_registers = false;  // the filter is transformed in registers, for few tiles
-
-  int64_t product_tasks() const { return int64_t{row_parts} * column_parts; }
-  int64_t image_tasks() const { return threads; }
 };
 
 // An ungrouped convolution.
@@ -63,18 +60,17 @@ struct WinogradTarget {
 };
 WinogradTarget FindWinogradTarget(Isa isa);
 
-// For the transformed image of a block, and for everything else, for each thread; aligned to 64.
-size_t WinogradImageScratch(const WinogradPlan& plan, const WinogradConv& conv);
-size_t WinogradTaskScratch(const WinogradPlan& plan);
+// In bytes, for each thread; aligned to 64.
+size_t WinogradScratch(const WinogradPlan& plan, const WinogradConv& conv);
 int64_t WinogradTiles(const WinogradPlan& plan, const WinogradConv& conv);
 int64_t WinogradBlocks(const WinogradPlan& plan, const WinogradConv& conv);
+// Neighbours are of the same block.
+int64_t WinogradTasks(const WinogradPlan& plan, const WinogradConv& conv);
 
-void RunWinogradImage(const WinogradPlan& plan, const WinogradConv& conv, int64_t block, int64_t task,
-                      std::byte* image_scratch);
-// out: [batch, out_h, out_w, outputs]. The epilogue's residual may be out itself.
-void RunWinogradProducts(const WinogradPlan& plan, const WinogradConv& conv, const PanelMatrix& filter,
-                         const Epilogue& epilogue, float* out, int64_t block, int64_t task,
-                         const std::byte* image_scratch, std::byte* task_scratch);
+// out: [batch, out_h, out_w, outputs]. The epilogue's residual may be out itself. in_scratch: the block whose image is in
+// the scratch memory, -1 before the first task that uses it.
+void RunWinogradTask(const WinogradPlan& plan, const WinogradConv& conv, const PanelMatrix& filter,
+                     const Epilogue& epilogue, float* out, int64_t task, std::byte* scratch, int64_t* in_scratch);
 
 }  // namespace wherry::math
 

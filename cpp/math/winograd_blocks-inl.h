@@ -94,19 +94,16 @@ inline TilePlace PlaceOf(const WinogradPlan& plan, const WinogradConv& conv, int
 }
 
 template <int kTile>
-void ImageTask(const WinogradPlan& plan, const WinogradConv& conv, int64_t block, int64_t task, float* transformed) {
+void TransformBlock(const WinogradPlan& plan, const WinogradConv& conv, const BlockLayout& layout, float* transformed) {
   constexpr int n = Winograd<kTile>::kPoints;
-  const BlockLayout layout(plan, conv, block);
   const Patches& image = conv.image;
-  const TileRange mine = EvenPart(layout.tiles.size(), task, plan.image_tasks());
-  const int64_t first_strip = mine.begin * layout.strips / std::max<int64_t>(layout.tiles.size(), 1);
   for (int64_t channel_block = 0; channel_block < layout.channel_blocks; ++channel_block) {
     const int64_t c0 = channel_block * layout.block_channels;
     const int64_t count = std::min(layout.block_channels, layout.channels - c0);
     int64_t offsets[n * n];
     for (int point = 0; point < n * n; ++point) offsets[point] = layout.Offset(channel_block, point);
-    int64_t strip = first_strip;
-    for (int64_t tile = mine.begin; tile < mine.end; ++tile) {
+    int64_t strip = 0;
+    for (int64_t tile = 0; tile < layout.tiles.size(); ++tile) {
       while (tile >= layout.Strip(strip).end) ++strip;
       const TilePlace place = PlaceOf(plan, conv, layout.tiles.begin + tile);
       const float* pixels[n * n];
@@ -134,12 +131,11 @@ void ImageTask(const WinogradPlan& plan, const WinogradConv& conv, int64_t block
   }
 }
 
-// All products of some strips and panels.
+// All products of a block and some panels.
 struct Products {
   const WinogradPlan& plan;
   const WinogradConv& conv;
   const BlockLayout& layout;
-  TileRange strips;
   int64_t panel;
   int64_t columns;    // from the first of that panel on; those that the output lacks are not stored
   const float* data;  // [strip][point][strip_rows][columns]
@@ -158,9 +154,9 @@ void StoreOutputs(const Products& products, const Epilogue& epilogue, float* out
   const Clamp clamp = ClampOf(epilogue.activation);
   const WinogradVector low = hn::Set(d, clamp.low);
   const WinogradVector high = hn::Set(d, clamp.high);
-  for (int64_t strip = products.strips.begin; strip < products.strips.end; ++strip) {
+  for (int64_t strip = 0; strip < layout.strips; ++strip) {
     const TileRange rows = layout.Strip(strip);
-    const float* strip_products = products.data + (strip - products.strips.begin) * n * n * point_stride;
+    const float* strip_products = products.data + strip * n * n * point_stride;
     for (int64_t row = 0; row < rows.size(); ++row) {
       const TilePlace place = PlaceOf(products.plan, products.conv, layout.tiles.begin + rows.begin + row);
       const int64_t high_y = std::min<int64_t>(kTile, image.out_h - place.y);

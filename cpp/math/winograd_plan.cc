@@ -7,11 +7,15 @@
 namespace wherry::math {
 namespace {
 
-// Scratch memory: of a block of tiles the transformed image, and the products with two panels, of which each thread has
-// its own; and the channels of a transformed filter. Smaller blocks transform the filter more often.
+// Scratch memory of a thread: of a block of tiles the transformed image, and the products with two panels; and the
+// channels of a transformed filter. Smaller blocks transform the filter more often.
 constexpr int64_t kImageFloats = 160 * 1024;
-constexpr int64_t kProductFloats = 32 * 1024;
+constexpr int64_t kProductFloats = 38 * 1024;
 constexpr int64_t kMostChannels = 64;
+// Where threads share the work each has all of that. With few channels images are large, and leave little room in the
+// arena: 576 KiB for each thread, and more in proportion above kManyChannels.
+constexpr int64_t kThreadFloats = 144 * 1024;
+constexpr int64_t kManyChannels = 128;
 
 // In vector operations of a direct product, measured. Most of a transform is storing its results where the first-level
 // cache does not have them yet, so the longer a vector is, the more of its operations that costs.
@@ -67,31 +71,57 @@ double WinogradCost(const WinogradPlan& plan, const WinogradConv& conv, const Wi
          tiles * (costs.image * channels / static_cast<double>(target.lanes) + costs.output * vectors);
 }
 
-// Threads share the panels, and where these are few or do not come out even, the strips too; each part transforms the
-// filter itself.
+// Makes blocks so small that each thread can have scratch memory of its own.
+void FitThread(const WinogradConv& conv, const WinogradTarget& target, WinogradPlan* plan) {
+  if (plan->in_registers) return;  // few tiles
+  const int64_t channels = conv.image.channels;
+  const int64_t points = int64_t{plan->tile + 2} * (plan->tile + 2);
+  const int64_t rows = Ceil(Ceil(channels, plan->block_channels) * points, target.row_floats / plan->block_channels);
+  const int64_t tile = rows * target.row_floats + points * 2 * kPanelColumns;
+  const int64_t filter = 2 * 2 * kPanelColumns * 2 * (plan->tile + 2) * (plan->block_channels + 1);
+  const int64_t room = kThreadFloats * std::max(channels, kManyChannels) / kManyChannels - filter;
+  const int64_t tiles = WinogradTiles(*plan, conv);
+  const int64_t most = std::min<int64_t>(plan->block_tiles, std::max(room / tile, std::min(tiles, target.strip_rows)));
+  plan->block_tiles = static_cast<int32_t>(Ceil(tiles, Ceil(tiles, most)));
+}
+
+// Threads share the blocks of tiles, and the panels of a block; the fewer tasks, the less is transformed twice: the
+// filter for each block, the image of a block by each thread that has some of its panels.
 void Share(const WinogradConv& conv, const WinogradTarget& target, int threads, WinogradPlan* plan) {
-  plan->threads = threads;
-  const int64_t panels = Ceil(conv.outputs, kPanelColumns);
   // With few channels there are large images, and little room beside them: half as large a filter for each thread.
   if (plan->block_channels >= conv.image.channels) {
     plan->block_channels = static_cast<int32_t>(Ceil(Ceil(plan->block_channels, 2), kPanelColumns) * kPanelColumns);
   }
+  if (threads < 2) return;
+  FitThread(conv, target, plan);
+  const Costs costs = CostsOf(plan->tile, target.lanes);
+  const int64_t tiles = WinogradTiles(*plan, conv);
+  const int64_t panels = Ceil(conv.outputs, kPanelColumns);
   const int64_t units = plan->in_registers ? panels : Ceil(panels, 2);
-  // Long parts: within one, the filter is transformed between the products.
-  plan->column_parts = static_cast<int32_t>(units >= 4 * threads ? 2 * threads : units);
-  if (plan->in_registers) return;
-  const int64_t strips = Ceil(plan->block_tiles, target.strip_rows);
-  const double filter = CostsOf(plan->tile, target.lanes).filter;
-  const double strip = static_cast<double>(target.strip_rows) * (plan->tile + 2) * (plan->tile + 2);
+  const int64_t least_blocks = WinogradBlocks(*plan, conv);
+  const int64_t most_blocks = plan->in_registers ? least_blocks : Ceil(least_blocks, threads) * threads;
+  const double points = (plan->tile + 2) * (plan->tile + 2);
+  const double filter = plan->in_registers ? kRegisterFilter : costs.filter;
+  const double panel_vectors = static_cast<double>(kPanelColumns / target.lanes * (plan->in_registers ? 1 : 2));
+  const double image = costs.image / static_cast<double>(target.lanes);
   double shortest = std::numeric_limits<double>::infinity();
-  for (int64_t parts = 1; parts <= std::min<int64_t>(strips, threads); ++parts) {
-    const double time = static_cast<double>(Ceil(plan->column_parts * parts, threads)) *
-                        (filter + strip * static_cast<double>(Ceil(strips, parts)));
-    if (time < shortest) {
-      shortest = time;
-      plan->row_parts = static_cast<int32_t>(parts);
+  int64_t best_tiles = plan->block_tiles;
+  for (int64_t blocks = least_blocks; blocks <= most_blocks; ++blocks) {
+    const int64_t block_tiles = Ceil(tiles, blocks);
+    for (int64_t parts = 1; parts <= std::min<int64_t>(units, threads); ++parts) {
+      const int64_t tasks = Ceil(blocks * parts, threads);  // of one thread
+      const double products = (points * static_cast<double>(block_tiles) + filter) * panel_vectors *
+                              static_cast<double>(Ceil(units, parts) * tasks);
+      const double images = image * static_cast<double>(block_tiles * Ceil(tasks, parts));
+      if (products + images >= shortest) continue;
+      shortest = products + images;
+      best_tiles = block_tiles;
+      plan->column_parts = static_cast<int32_t>(parts);
     }
   }
+  plan->block_tiles = static_cast<int32_t>(best_tiles);
+  // Where each thread has one long part, whoever is done first takes half of another's.
+  if (plan->column_parts > 1 && units >= 4 * plan->column_parts) plan->column_parts *= 2;
 }
 
 }  // namespace

@@ -135,7 +135,7 @@ inline void RegisterProducts(const WinogradPlan& plan, const WinogradConv& conv,
         }
       }
     }
-    StoreOutputs<4>({plan, conv, layout, {0, layout.strips}, panel, kPanelColumns, products}, epilogue, out);
+    StoreOutputs<4>({plan, conv, layout, panel, kPanelColumns, products}, epilogue, out);
   }
 }
 

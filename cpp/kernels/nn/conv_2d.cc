@@ -4,6 +4,9 @@
 // The filter is a weight [kh, kw, in, out] in panels. When it has fewer inputs than the image has channels, the
 // convolution is grouped: group g of the outputs sees group g of the channels only.
 #include "kernels/nn/conv_2d.h"
+
+#include <algorithm>
+
 #include "kernels/panels.h"
 #include "kernels/select.h"
 #include "math/winograd.h"
@@ -43,26 +46,20 @@ Status PrepareConv(PrepareContext& context, WeightFormat format, bool adds_resid
         math::PlanWinograd(conv, format != WeightFormat::kPlain, context.isa(), context.num_threads());
   }
   if (params.winograd.tile != 0) {
-    context.RequestScratch(math::WinogradImageScratch(params.winograd, conv) +
-                           math::WinogradTaskScratch(params.winograd) * static_cast<size_t>(context.num_threads()));
+    context.RequestScratch(math::WinogradScratch(params.winograd, conv) * static_cast<size_t>(context.num_threads()));
   }
   return Status::Ok();
 }
 
 void RunWinograd(const RunContext& context, const math::WinogradPlan& plan, const math::WinogradConv& conv,
                  const math::PanelMatrix& filter, const math::Epilogue& epilogue, float* out) {
-  std::byte* const image = context.scratch();
-  std::byte* const tasks = image + math::WinogradImageScratch(plan, conv);
-  const size_t task_bytes = math::WinogradTaskScratch(plan);
-  for (int64_t block = 0; block < math::WinogradBlocks(plan, conv); ++block) {
-    context.threads().ForEach(plan.image_tasks(), [&](int64_t task, int) {
-      math::RunWinogradImage(plan, conv, block, task, image);
-    });
-    context.threads().ForEach(plan.product_tasks(), [&](int64_t task, int worker) {
-      math::RunWinogradProducts(plan, conv, filter, epilogue, out, block, task, image,
-                                tasks + task_bytes * static_cast<size_t>(worker));
-    });
-  }
+  const size_t bytes = math::WinogradScratch(plan, conv);
+  int64_t in_scratch[ThreadPool::kMaxThreads];
+  std::fill_n(in_scratch, ThreadPool::kMaxThreads, -1);
+  context.threads().ForEach(math::WinogradTasks(plan, conv), [&](int64_t task, int worker) {
+    math::RunWinogradTask(plan, conv, filter, epilogue, out, task,
+                          context.scratch() + bytes * static_cast<size_t>(worker), &in_scratch[worker]);
+  });
 }
 
 Status RunConv(RunContext& context, math::DequantizePanel dequantize) {
