@@ -1,6 +1,6 @@
 // One output row, a block of up to 64 channels and a run of outputs at a time. First the columns of the image that the run
 // reads are interleaved, so that four rows of one channel are one 32-bit word, and kept in the first-level cache; then each
-// output takes filter_w words, a dot product of four each. A column is interleaved once and serves filter_w outputs.
+// output takes w.filter words, a dot product of four each. A column is interleaved once and serves w.filter outputs.
 #include "math/code_depthwise.h"
 
 #include <algorithm>
@@ -21,10 +21,10 @@ inline constexpr int64_t kLineBytes = 24 << 10;  // of interleaved columns: half
 
 // Columns of a run, and outputs of a run, at most. A column of the widest block takes kTapQuadBytes for each four rows.
 HWY_INLINE int64_t OutputsOfRun(const CodeDepthwise& conv) {
-  const int64_t column = (conv.filter_h + 3) / 4 * kTapQuadBytes;
-  const int64_t extent = (conv.filter_w - 1) * conv.dilation_w + 1;
+  const int64_t column = (conv.window.h.filter + 3) / 4 * kTapQuadBytes;
+  const int64_t extent = (conv.window.w.filter - 1) * conv.window.w.dilation + 1;
   const int64_t columns = std::max<int64_t>(kLineBytes / column, extent);
-  return (columns - extent) / conv.stride_w + 1;
+  return (columns - extent) / conv.window.w.stride + 1;
 }
 
 // sum + four products of unsigned and signed codes, in each 32-bit lane.
@@ -77,20 +77,21 @@ HWY_INLINE hn::Vec<hn::FixedTag<uint8_t, kLanes>> LoadPixel(const uint8_t* from,
 template <int kLanes, bool kWhole>
 void Interleave(const CodeDepthwise& conv, const uint8_t* image, int64_t origin_y, const Channels<kLanes>& channels,
                 int64_t begin, int64_t end, uint8_t* line) {
+  const auto& [h, w] = conv.window;
   const hn::FixedTag<uint8_t, kLanes> d8;
   const hn::Repartition<uint16_t, decltype(d8)> d16;
-  const int64_t quads = (conv.filter_h + 3) / 4;
+  const int64_t quads = (h.filter + 3) / 4;
   const auto outside = hn::Set(d8, conv.zero);
   const int64_t inside_begin = std::clamp<int64_t>(0, begin, end);
-  const int64_t inside_end = std::clamp(conv.in_w, inside_begin, end);
+  const int64_t inside_end = std::clamp(w.in, inside_begin, end);
   const int64_t column_bytes = quads * 4 * kLanes;
   for (int64_t quad = 0; quad < quads; ++quad) {
     const uint8_t* rows[4];
     for (int64_t t = 0; t < 4; ++t) {
       const int64_t ky = quad * 4 + t;
-      const int64_t y = origin_y + ky * conv.dilation_h;
-      const bool inside = ky < conv.filter_h && y >= 0 && y < conv.in_h;
-      rows[t] = inside ? image + y * conv.in_w * conv.channels + channels.first : nullptr;
+      const int64_t y = origin_y + ky * h.dilation;
+      const bool inside = ky < h.filter && y >= 0 && y < h.in;
+      rows[t] = inside ? image + y * w.in * conv.channels + channels.first : nullptr;
     }
     uint8_t* to = line + quad * 4 * kLanes;
     const auto fill = [&](int64_t count) {
@@ -118,18 +119,19 @@ void Interleave(const CodeDepthwise& conv, const uint8_t* image, int64_t origin_
   }
 }
 
-// kOutputs neighbouring outputs of one block. kWidth and kQuads are filter_w and ceil(filter_h / 4), or 0 for any.
+// kOutputs neighbouring outputs of one block. kWidth and kQuads are w.filter and ceil(h.filter / 4), or 0 for any.
 template <class Dot, int kLanes, bool kWhole, int kWidth, int kQuads, int kOutputs>
 HWY_INLINE void Outputs(const CodeDepthwise& conv, const Channels<kLanes>& channels, const uint8_t* line, uint8_t* out) {
+  const auto& [h, w] = conv.window;
   const hn::FixedTag<uint8_t, kLanes> d8;
   const hn::RebindToSigned<decltype(d8)> di8;
   const hn::Repartition<int32_t, decltype(d8)> d32;
   const hn::RebindToFloat<decltype(d32)> d;
-  const int64_t width = kWidth == 0 ? conv.filter_w : kWidth;
-  const int64_t quads = kQuads == 0 ? (conv.filter_h + 3) / 4 : kQuads;
+  const int64_t width = kWidth == 0 ? w.filter : kWidth;
+  const int64_t quads = kQuads == 0 ? (h.filter + 3) / 4 : kQuads;
   const int64_t column_bytes = quads * 4 * kLanes;
-  const int64_t tap_bytes = conv.dilation_w * column_bytes;
-  const int64_t step = conv.stride_w * column_bytes;
+  const int64_t tap_bytes = w.dilation * column_bytes;
+  const int64_t step = w.stride * column_bytes;
   // Words of kTapChannels channels are 64 to a vector number q; a narrower block has its part of each.
   const int8_t* const filter =
       conv.filter + channels.first / kTapChannels * width * quads * kTapQuadBytes + channels.place % 16 * 4;
@@ -181,8 +183,9 @@ HWY_INLINE void Outputs(const CodeDepthwise& conv, const Channels<kLanes>& chann
 template <class Dot, int kLanes, bool kWhole, int kWidth, int kQuads>
 void Run(const CodeDepthwise& conv, const Channels<kLanes>& channels, const uint8_t* line, int64_t outputs,
          uint8_t* out) {
+  const auto& [h, w] = conv.window;
   constexpr int kTogether = 2;
-  const int64_t step = conv.stride_w * ((conv.filter_h + 3) / 4 * 4 * kLanes);
+  const int64_t step = w.stride * ((h.filter + 3) / 4 * 4 * kLanes);
   int64_t x = 0;
   for (; x + kTogether <= outputs; x += kTogether) {
     Outputs<Dot, kLanes, kWhole, kWidth, kQuads, kTogether>(conv, channels, line + x * step, out + x * conv.channels);
@@ -194,20 +197,21 @@ void Run(const CodeDepthwise& conv, const Channels<kLanes>& channels, const uint
 
 template <class Dot, int kLanes, bool kWhole>
 void Block(const CodeDepthwise& conv, const Channels<kLanes>& channels, int64_t y, uint8_t* line) {
-  const uint8_t* const image = conv.image + y / conv.out_h * conv.in_h * conv.in_w * conv.channels;
-  const int64_t origin_y = y % conv.out_h * conv.stride_h - conv.top;
-  uint8_t* const out = conv.out + y * conv.out_w * conv.channels + channels.first;
+  const auto& [h, w] = conv.window;
+  const uint8_t* const image = conv.image + y / h.out * h.in * w.in * conv.channels;
+  const int64_t origin_y = y % h.out * h.stride - h.before;
+  uint8_t* const out = conv.out + y * w.out * conv.channels + channels.first;
   const int64_t run = OutputsOfRun(conv);
-  const int64_t quads = (conv.filter_h + 3) / 4;
-  for (int64_t x = 0; x < conv.out_w; x += run) {
-    const int64_t outputs = std::min(run, conv.out_w - x);
-    const int64_t begin = x * conv.stride_w - conv.left;
-    const int64_t end = begin + (outputs - 1) * conv.stride_w + (conv.filter_w - 1) * conv.dilation_w + 1;
+  const int64_t quads = (h.filter + 3) / 4;
+  for (int64_t x = 0; x < w.out; x += run) {
+    const int64_t outputs = std::min(run, w.out - x);
+    const int64_t begin = x * w.stride - w.before;
+    const int64_t end = begin + (outputs - 1) * w.stride + (w.filter - 1) * w.dilation + 1;
     Interleave<kLanes, kWhole>(conv, image, origin_y, channels, begin, end, line);
     uint8_t* const to = out + x * conv.channels;
-    if (conv.filter_w == 3 && quads == 1) {
+    if (w.filter == 3 && quads == 1) {
       Run<Dot, kLanes, kWhole, 3, 1>(conv, channels, line, outputs, to);
-    } else if (conv.filter_w == 5 && quads == 2) {
+    } else if (w.filter == 5 && quads == 2) {
       Run<Dot, kLanes, kWhole, 5, 2>(conv, channels, line, outputs, to);
     } else {
       Run<Dot, kLanes, kWhole, 0, 0>(conv, channels, line, outputs, to);
@@ -258,8 +262,8 @@ HWY_AFTER_NAMESPACE();
 namespace wherry::math {
 
 size_t CodeDepthwiseScratch(const CodeDepthwise& conv) {
-  const int64_t column = (conv.filter_h + 3) / 4 * kTapQuadBytes;
-  const int64_t extent = (conv.filter_w - 1) * conv.dilation_w + 1;
+  const int64_t column = (conv.window.h.filter + 3) / 4 * kTapQuadBytes;
+  const int64_t extent = (conv.window.w.filter - 1) * conv.window.w.dilation + 1;
   return static_cast<size_t>(std::max<int64_t>(HWY_NAMESPACE::kLineBytes, extent * column));
 }
 

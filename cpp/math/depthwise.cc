@@ -77,13 +77,12 @@ HWY_INLINE void Outputs(const Depthwise& conv, const RowTaps& row, int64_t first
     HWY_UNROLL(8)
     for (int v = 0; v < kDepthVectors; ++v) sum[t][v] = hn::Zero(d);
   }
-  const int64_t step = conv.stride_w * conv.channels;
+  const auto& [h, w] = conv.window;
+  const int64_t step = w.stride * conv.channels;
   for (int64_t ky = row.rows.begin; ky < row.rows.end; ++ky) {
-    const int64_t column = x * conv.stride_w - conv.left + taps.begin * conv.dilation_w;
-    const float* pixel =
-        row.image + ((row.origin_y + ky * conv.dilation_h) * conv.in_w + column) * conv.channels + first;
-    const float* tap =
-        conv.filter + first * conv.filter_h * conv.filter_w + (ky * conv.filter_w + taps.begin) * kPanelColumns;
+    const int64_t column = x * w.stride - w.before + taps.begin * w.dilation;
+    const float* pixel = row.image + ((row.origin_y + ky * h.dilation) * w.in + column) * conv.channels + first;
+    const float* tap = conv.filter + first * h.filter * w.filter + (ky * w.filter + taps.begin) * kPanelColumns;
     for (int64_t kx = taps.begin; kx < taps.end; ++kx) {
       HWY_UNROLL(8)
       for (int v = 0; v < kDepthVectors; ++v) {
@@ -93,7 +92,7 @@ HWY_INLINE void Outputs(const Depthwise& conv, const RowTaps& row, int64_t first
           sum[t][v] = hn::MulAdd(LoadLanes<kWhole>(pixel + t * step, v, columns), weight, sum[t][v]);
         }
       }
-      pixel += conv.dilation_w * conv.channels;
+      pixel += w.dilation * conv.channels;
       tap += kPanelColumns;
     }
   }
@@ -120,19 +119,20 @@ void ChannelsFrom(const Depthwise& conv, const RowTaps& row, int64_t first, Taps
 
 // Output row of channels from `first` on.
 void AnyRow(const Depthwise& conv, const RowTaps& row, int64_t first) {
+  const auto& [h, w] = conv.window;
   // Outputs [inside_begin, inside_end) have all their taps inside.
-  const int64_t extent = (conv.filter_w - 1) * conv.dilation_w;
-  const int64_t inside_begin = std::min((conv.left + conv.stride_w - 1) / conv.stride_w, conv.out_w);
-  const int64_t last = conv.in_w - 1 - extent + conv.left;  // of x * stride_w
-  const int64_t inside_end = std::clamp(last < 0 ? 0 : last / conv.stride_w + 1, inside_begin, conv.out_w);
+  const int64_t extent = (w.filter - 1) * w.dilation;
+  const int64_t inside_begin = std::min((w.before + w.stride - 1) / w.stride, w.out);
+  const int64_t last = w.in - 1 - extent + w.before;  // of x * w.stride
+  const int64_t inside_end = std::clamp(last < 0 ? 0 : last / w.stride + 1, inside_begin, w.out);
   int64_t x = 0;
-  while (x < conv.out_w) {
+  while (x < w.out) {
     if (x >= inside_begin && x + kOutputs <= inside_end) {
-      ChannelsFrom<kOutputs>(conv, row, first, {0, conv.filter_w}, x);
+      ChannelsFrom<kOutputs>(conv, row, first, {0, w.filter}, x);
       x += kOutputs;
     } else {
       ChannelsFrom<1>(conv, row, first,
-                      TapsInside(x * conv.stride_w - conv.left, conv.dilation_w, conv.filter_w, conv.in_w), x);
+                      TapsInside(x * w.stride - w.before, w.dilation, w.filter, w.in), x);
       ++x;
     }
   }
@@ -202,7 +202,7 @@ HWY_INLINE void SquareBlock(const Depthwise& conv, const SquareRows<kTaps, kStri
       if constexpr (kInside) {
         value[i] = hn::LoadU(d, rows.in[i] + offset);
       } else {
-        const bool outside = rows.in[i] == nullptr || column + j < 0 || column + j >= conv.in_w;
+        const bool outside = rows.in[i] == nullptr || column + j < 0 || column + j >= conv.window.w.in;
         value[i] = hn::LoadU(d, outside ? kZeros : rows.in[i] + offset);
       }
     }
@@ -237,6 +237,7 @@ HWY_INLINE void SquareBlock(const Depthwise& conv, const SquareRows<kTaps, kStri
 // there.
 template <int kTaps, int kStride>
 void SquareChunk(const Depthwise& conv, const SquareRows<kTaps, kStride>& rows, int64_t begin, int64_t end) {
+  const auto& [h, w] = conv.window;
   const DepthTag d;
   const math::Clamp clamp = ClampOf(conv.activation);
   for (int64_t channel = 0; channel < SquareChannels(conv); channel += kDepthLanes) {
@@ -246,14 +247,14 @@ void SquareChunk(const Depthwise& conv, const SquareRows<kTaps, kStride>& rows, 
                             hn::Set(d, clamp.low), hn::Set(d, clamp.high)};
     for (int64_t from = begin; from < end; from += kSquareColumns) {
       // The last columns are computed with some of those before them.
-      const int64_t x = std::max<int64_t>(0, std::min(from, conv.out_w - kSquareColumns));
-      const int64_t column = x * kStride - conv.left;
-      const bool inside = rows.inside && column >= 0 && conv.out_w >= kSquareColumns &&
-                          column + SquareRows<kTaps, kStride>::kInColumns <= conv.in_w;
+      const int64_t x = std::max<int64_t>(0, std::min(from, w.out - kSquareColumns));
+      const int64_t column = x * kStride - w.before;
+      const bool inside = rows.inside && column >= 0 && w.out >= kSquareColumns &&
+                          column + SquareRows<kTaps, kStride>::kInColumns <= w.in;
       if (inside) {
         SquareBlock<kTaps, kStride, true>(conv, rows, channel, column, filter, last, x, kSquareColumns);
       } else {
-        SquareBlock<kTaps, kStride, false>(conv, rows, channel, column, filter, last, x, conv.out_w - x);
+        SquareBlock<kTaps, kStride, false>(conv, rows, channel, column, filter, last, x, w.out - x);
       }
     }
   }
@@ -261,18 +262,19 @@ void SquareChunk(const Depthwise& conv, const SquareRows<kTaps, kStride>& rows, 
 
 // Any multiplier: one output at a time, its inputs gathered.
 void GeneralRow(const Depthwise& conv, const RowTaps& row, int64_t first, int64_t columns) {
-  const float* filter = conv.filter + first * conv.filter_h * conv.filter_w;
+  const auto& [h, w] = conv.window;
+  const float* filter = conv.filter + first * h.filter * w.filter;
   int64_t channel[kPanelColumns];
   for (int64_t j = 0; j < kPanelColumns; ++j) channel[j] = (first + std::min(j, columns - 1)) / conv.multiplier;
-  for (int64_t x = 0; x < conv.out_w; ++x) {
-    const int64_t origin_x = x * conv.stride_w - conv.left;
-    const Taps taps = TapsInside(origin_x, conv.dilation_w, conv.filter_w, conv.in_w);
+  for (int64_t x = 0; x < w.out; ++x) {
+    const int64_t origin_x = x * w.stride - w.before;
+    const Taps taps = TapsInside(origin_x, w.dilation, w.filter, w.in);
     float sum[kPanelColumns] = {};
     for (int64_t ky = row.rows.begin; ky < row.rows.end; ++ky) {
-      const float* line = row.image + (row.origin_y + ky * conv.dilation_h) * conv.in_w * conv.channels;
+      const float* line = row.image + (row.origin_y + ky * h.dilation) * w.in * conv.channels;
       for (int64_t kx = taps.begin; kx < taps.end; ++kx) {
-        const float* pixel = line + (origin_x + kx * conv.dilation_w) * conv.channels;
-        const float* tap = filter + (ky * conv.filter_w + kx) * kPanelColumns;
+        const float* pixel = line + (origin_x + kx * w.dilation) * conv.channels;
+        const float* tap = filter + (ky * w.filter + kx) * kPanelColumns;
         for (int64_t j = 0; j < kPanelColumns; ++j) sum[j] += pixel[channel[j]] * tap[j];
       }
     }
@@ -282,17 +284,19 @@ void GeneralRow(const Depthwise& conv, const RowTaps& row, int64_t first, int64_
 }
 
 RowTaps RowOf(const Depthwise& conv, int64_t y) {
+  const auto& [h, w] = conv.window;
   RowTaps row;
-  row.image = conv.image + y / conv.out_h * conv.in_h * conv.in_w * conv.channels;
-  row.origin_y = y % conv.out_h * conv.stride_h - conv.top;
-  row.rows = TapsInside(row.origin_y, conv.dilation_h, conv.filter_h, conv.in_h);
-  row.out = conv.out + y * conv.out_w * conv.channels * conv.multiplier;
+  row.image = conv.image + y / h.out * h.in * w.in * conv.channels;
+  row.origin_y = y % h.out * h.stride - h.before;
+  row.rows = TapsInside(row.origin_y, h.dilation, h.filter, h.in);
+  row.out = conv.out + y * w.out * conv.channels * conv.multiplier;
   return row;
 }
 
 // Output rows y and, when `count` is 2, y + 1, which are of the same image.
 template <int kTaps, int kStride>
 void SquareRowsFrom(const Depthwise& conv, int64_t y, int count) {
+  const auto& [h, w] = conv.window;
   using Rows = SquareRows<kTaps, kStride>;
   const RowTaps first = RowOf(conv, y);
   Rows rows;
@@ -300,19 +304,19 @@ void SquareRowsFrom(const Depthwise& conv, int64_t y, int count) {
   rows.inside = true;
   for (int i = 0; i < Rows::kInRows; ++i) {
     const int64_t line = first.origin_y + i;
-    const bool inside = line >= 0 && line < conv.in_h;
+    const bool inside = line >= 0 && line < h.in;
     const bool counts = i < kStride * (count - 1) + kTaps;
     rows.inside = rows.inside && (inside || !counts);
     // A row that does not count must merely be readable.
-    rows.in[i] = inside ? first.image + line * conv.in_w * conv.channels : nullptr;
+    rows.in[i] = inside ? first.image + line * w.in * conv.channels : nullptr;
     if (!counts && rows.inside) rows.in[i] = rows.in[0];
   }
-  for (int r = 0; r < kSquareRows; ++r) rows.out[r] = first.out + r * conv.out_w * conv.channels;
+  for (int r = 0; r < kSquareRows; ++r) rows.out[r] = first.out + r * w.out * conv.channels;
   // All channels of a few columns, then the next: measured best of 4, 8, 16, 32 and all columns, as memory is read
   // nearly as it lies and the taps of a vector of channels still serve two blocks.
   constexpr int64_t kChunk = 2 * kSquareColumns;
-  for (int64_t x = 0; x < conv.out_w; x += kChunk) {
-    SquareChunk<kTaps, kStride>(conv, rows, x, std::min(x + kChunk, conv.out_w));
+  for (int64_t x = 0; x < w.out; x += kChunk) {
+    SquareChunk<kTaps, kStride>(conv, rows, x, std::min(x + kChunk, w.out));
   }
 }
 
@@ -320,25 +324,27 @@ using SquareFunction = void (*)(const Depthwise& conv, int64_t y, int count);
 
 // Null for filters that are not square, or other than those below.
 SquareFunction FindSquare(const Depthwise& conv) {
-  if (conv.multiplier != 1 || conv.dilation_h != 1 || conv.dilation_w != 1) return nullptr;
-  if (conv.filter_h != conv.filter_w || conv.stride_h != conv.stride_w) return nullptr;
-  if (conv.filter_h == 3) {
-    return conv.stride_h == 1 ? &SquareRowsFrom<3, 1> : conv.stride_h == 2 ? &SquareRowsFrom<3, 2> : nullptr;
+  const auto& [h, w] = conv.window;
+  if (conv.multiplier != 1 || h.dilation != 1 || w.dilation != 1) return nullptr;
+  if (h.filter != w.filter || h.stride != w.stride) return nullptr;
+  if (h.filter == 3) {
+    return h.stride == 1 ? &SquareRowsFrom<3, 1> : h.stride == 2 ? &SquareRowsFrom<3, 2> : nullptr;
   }
-  if (conv.filter_h == 5) {
-    return conv.stride_h == 1 ? &SquareRowsFrom<5, 1> : conv.stride_h == 2 ? &SquareRowsFrom<5, 2> : nullptr;
+  if (h.filter == 5) {
+    return h.stride == 1 ? &SquareRowsFrom<5, 1> : h.stride == 2 ? &SquareRowsFrom<5, 2> : nullptr;
   }
   return nullptr;
 }
 
 void DepthwiseRows(const Depthwise& conv, int64_t begin, int64_t end, Isa isa) {
+  const auto& [h, w] = conv.window;
   const int64_t outputs = conv.channels * conv.multiplier;
   const SquareFunction square = FindSquare(conv);
   const int64_t squares = square == nullptr ? 0 : SquareChannels(conv);
   const bool clamped = squares == outputs && conv.activation <= Activation::kRelu6;
   // Upwards: the last rows of an image that another loop just wrote are still in the cache.
   for (int64_t y = end; y > begin;) {
-    const int count = square != nullptr && y - 1 > begin && (y - 1) % conv.out_h != 0 ? 2 : 1;
+    const int count = square != nullptr && y - 1 > begin && (y - 1) % h.out != 0 ? 2 : 1;
     y -= count;
     if (squares > 0) square(conv, y, count);
     for (int64_t one = y; one < y + count; ++one) {
@@ -350,7 +356,7 @@ void DepthwiseRows(const Depthwise& conv, int64_t begin, int64_t end, Isa isa) {
       } else if (squares < outputs) {
         AnyRow(conv, row, squares);
       }
-      if (!clamped) Activate(conv.activation, conv.alpha, row.out, conv.out_w * outputs, isa);
+      if (!clamped) Activate(conv.activation, conv.alpha, row.out, w.out * outputs, isa);
     }
   }
 }

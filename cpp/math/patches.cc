@@ -18,13 +18,14 @@ HWY_INLINE void ZeroRun(int64_t count, float* HWY_RESTRICT to) {
 // Columns [k0, k1) of one image row's part of a patch, counted from that part's start. pixels: image row, or null when
 // it lies outside; x: image column of the part's first pixel.
 HWY_INLINE void CopyPart(const Patches& p, const float* pixels, int64_t x, int64_t k0, int64_t k1, float* out) {
+  const auto& [h, w] = p.window;
   if (pixels == nullptr) {
     ZeroRun(k1 - k0, out);
     return;
   }
-  if (p.dilation_w == 1 && p.channels == p.pixel) {  // the part is one run of memory
+  if (w.dilation == 1 && p.channels == p.pixel) {  // the part is one run of memory
     const int64_t inside_begin = std::clamp(-x * p.channels, k0, k1);
-    const int64_t inside_end = std::clamp((p.in_w - x) * p.channels, inside_begin, k1);
+    const int64_t inside_end = std::clamp((w.in - x) * p.channels, inside_begin, k1);
     ZeroRun(inside_begin - k0, out);
     CopyRun(pixels + x * p.channels + inside_begin, inside_end - inside_begin, out + inside_begin - k0);
     ZeroRun(k1 - inside_end, out + inside_end - k0);
@@ -34,8 +35,8 @@ HWY_INLINE void CopyPart(const Patches& p, const float* pixels, int64_t x, int64
   int64_t c = k0 % p.channels;
   for (int64_t k = k0; k < k1; ++kx, c = 0) {
     const int64_t count = std::min(p.channels - c, k1 - k);
-    const int64_t column = x + kx * p.dilation_w;
-    if (column < 0 || column >= p.in_w) {
+    const int64_t column = x + kx * w.dilation;
+    if (column < 0 || column >= w.in) {
       ZeroRun(count, out + k - k0);
     } else {
       CopyRun(pixels + column * p.pixel + p.first_channel + c, count, out + k - k0);
@@ -48,47 +49,39 @@ HWY_INLINE void CopyPart(const Patches& p, const float* pixels, int64_t x, int64
 // at image row `line`, image column `x`.
 void CopyNeighbours(const Patches& p, const float* image, int64_t line, int64_t x, int64_t count, int64_t k0,
                     int64_t k1, float* out, int64_t stride) {
-  const int64_t part = p.filter_w * p.channels;
-  const bool one_run = p.dilation_w == 1 && p.channels == p.pixel;
+  const auto& [h, w] = p.window;
+  const int64_t part = w.filter * p.channels;
+  const bool one_run = w.dilation == 1 && p.channels == p.pixel;
   // Patches [begin, end) lie inside the image, seen from left to right.
-  const int64_t begin = x >= 0 ? 0 : std::min((-x + p.stride_w - 1) / p.stride_w, count);
-  const int64_t room = p.in_w - p.filter_w - x;
-  const int64_t end = room < 0 ? begin : std::clamp(room / p.stride_w + 1, begin, count);
+  const int64_t begin = x >= 0 ? 0 : std::min((-x + w.stride - 1) / w.stride, count);
+  const int64_t room = w.in - w.filter - x;
+  const int64_t end = room < 0 ? begin : std::clamp(room / w.stride + 1, begin, count);
   int64_t ky = k0 / std::max<int64_t>(part, 1);
   for (int64_t k = k0; k < k1; ++ky) {
     const int64_t stop = std::min((ky + 1) * part, k1);
-    const int64_t row = line + ky * p.dilation_h;
-    const float* pixels = row >= 0 && row < p.in_h ? image + row * p.in_w * p.pixel : nullptr;
+    const int64_t row = line + ky * h.dilation;
+    const float* pixels = row >= 0 && row < h.in ? image + row * w.in * p.pixel : nullptr;
     float* to = out + k - k0;
     int64_t i = 0;
     if (one_run && pixels != nullptr) {
-      for (; i < begin; ++i) CopyPart(p, pixels, x + i * p.stride_w, k - ky * part, stop - ky * part, to + i * stride);
+      for (; i < begin; ++i) CopyPart(p, pixels, x + i * w.stride, k - ky * part, stop - ky * part, to + i * stride);
       const float* from = pixels + x * p.channels + k - ky * part;
-      const int64_t step = p.stride_w * p.channels;
+      const int64_t step = w.stride * p.channels;
       for (; i < end; ++i) CopyRun(from + i * step, stop - k, to + i * stride);
     }
-    for (; i < count; ++i) CopyPart(p, pixels, x + i * p.stride_w, k - ky * part, stop - ky * part, to + i * stride);
+    for (; i < count; ++i) CopyPart(p, pixels, x + i * w.stride, k - ky * part, stop - ky * part, to + i * stride);
     k = stop;
   }
 }
 
 void CopyPatches(const void* source, int64_t row, int64_t rows, int64_t k0, int64_t k1, float* out, int64_t stride) {
   const Patches& p = *static_cast<const Patches*>(source);
-  int64_t x = row % p.out_w;
-  int64_t y = row / p.out_w % p.out_h;
-  int64_t b = row / p.out_w / p.out_h;
-  while (rows > 0) {
-    const int64_t count = std::min(rows, p.out_w - x);
-    CopyNeighbours(p, p.image + b * p.in_h * p.in_w * p.pixel, y * p.stride_h - p.top, x * p.stride_w - p.left, count,
-                   k0, k1, out, stride);
-    rows -= count;
+  ForOutputRuns(p.window, row, rows, [&](int64_t b, int64_t y, int64_t x, int64_t count) HWY_ATTR {
+    const auto& [h, w] = p.window;
+    CopyNeighbours(p, p.image + b * h.in * w.in * p.pixel, y * h.stride - h.before, x * w.stride - w.before, count, k0,
+                   k1, out, stride);
     out += count * stride;
-    x = 0;
-    if (++y == p.out_h) {
-      y = 0;
-      ++b;
-    }
-  }
+  });
 }
 
 }  // namespace wherry::math::HWY_NAMESPACE

@@ -7,35 +7,25 @@
 
 #include "math/gemm.h"
 #include "math/qgemm.h"
+#include "math/window.h"
 
 namespace wherry::math {
 
-// Row (b * out_h + y) * out_w + x, column (ky * filter_w + kx) * channels + c is
-// image[b, y * stride_h - top + ky * dilation_h, x * stride_w - left + kx * dilation_w, first_channel + c],
-// or 0 outside the image. The image is [batch, in_h, in_w, pixel] with pixel >= channels floats.
+// Row (b * h.out + y) * w.out + x, column (ky * w.filter + kx) * channels + c is
+// image[b, y * h.stride - h.before + ky * h.dilation, x * w.stride - w.before + kx * w.dilation, first_channel + c],
+// or 0 outside the image. The image is [batch, h.in, w.in, pixel] with pixel >= channels floats.
 struct Patches {
   const float* image = nullptr;
-  int64_t in_h = 0;
-  int64_t in_w = 0;
   int64_t pixel = 0;
   int64_t first_channel = 0;
   int64_t channels = 0;
-  int64_t out_h = 0;
-  int64_t out_w = 0;
-  int64_t filter_h = 1;
-  int64_t filter_w = 1;
-  int64_t stride_h = 1;
-  int64_t stride_w = 1;
-  int64_t dilation_h = 1;
-  int64_t dilation_w = 1;
-  int64_t top = 0;
-  int64_t left = 0;
+  Window window;
 };
 
 // A CopyRows for this instruction set; its source is a Patches.
 CopyRows PatchCopier(Isa isa);
 
-// The same of an image of codes [batch, in_h, in_w, channels]: all its channels, and outside of it the code of 0.
+// The same of an image of codes [batch, h.in, w.in, channels]: all its channels, and outside of it the code of 0.
 struct CodePatches {
   Patches patches;  // but for `image`; pixel == channels
   const uint8_t* codes = nullptr;

@@ -26,18 +26,19 @@ HWY_INLINE void CopyGroups(const uint8_t* from, int64_t count, uint8_t* to) {
 
 // One image row's part of a patch. pixels: that image row, or null when it lies outside; x: column of the first pixel.
 HWY_INLINE void CopyLine(const Patches& p, const uint8_t* pixels, int64_t x, uint8_t outside, uint8_t* out) {
-  const int64_t count = p.filter_w * p.channels;
+  const auto& [h, w] = p.window;
+  const int64_t count = w.filter * p.channels;
   if (pixels == nullptr) return FillBytes(outside, count, out);
-  if (p.dilation_w == 1) {
-    const int64_t begin = std::clamp<int64_t>(-x, 0, p.filter_w) * p.channels;
-    const int64_t end = std::clamp<int64_t>((p.in_w - x) * p.channels, begin, count);
+  if (w.dilation == 1) {
+    const int64_t begin = std::clamp<int64_t>(-x, 0, w.filter) * p.channels;
+    const int64_t end = std::clamp<int64_t>((w.in - x) * p.channels, begin, count);
     FillBytes(outside, begin, out);
     CopyBytes(pixels + x * p.channels + begin, end - begin, out + begin);
     return FillBytes(outside, count - end, out + end);
   }
-  for (int64_t kx = 0; kx < p.filter_w; ++kx, out += p.channels) {
-    const int64_t column = x + kx * p.dilation_w;
-    if (column < 0 || column >= p.in_w) {
+  for (int64_t kx = 0; kx < w.filter; ++kx, out += p.channels) {
+    const int64_t column = x + kx * w.dilation;
+    if (column < 0 || column >= w.in) {
       FillBytes(outside, p.channels, out);
     } else {
       CopyBytes(pixels + column * p.channels, p.channels, out);
@@ -45,45 +46,43 @@ HWY_INLINE void CopyLine(const Patches& p, const uint8_t* pixels, int64_t x, uin
   }
 }
 
-void CopyPatchesOfCodes(const void* source, int64_t row, int64_t rows, uint8_t* out, int64_t stride) {
-  const CodePatches& image = *static_cast<const CodePatches*>(source);
-  const Patches& p = image.patches;
-  const int64_t line_bytes = p.filter_w * p.channels;
-  int64_t x = row % p.out_w;
-  int64_t y = row / p.out_w % p.out_h;
-  int64_t b = row / p.out_w / p.out_h;
-  for (int64_t r = 0; r < rows; ++r, out += stride) {
-    const uint8_t outside = static_cast<uint8_t>(image.scales[b * image.scale_step].zero);
-    uint8_t* to = out;
-    int64_t ky = 0;
-    const int64_t left = x * p.stride_w - p.left;
-    const int64_t top = y * p.stride_h - p.top;
-    if (p.dilation_w == 1 && line_bytes < kShortLine && left >= 0 && left + p.filter_w <= p.in_w && top >= 0 &&
-        top + (p.filter_h - 1) * p.dilation_h < p.in_h) {
-      // Short lines inside of the image: what is written past the end of one is written again by the next, and what is
-      // read belongs to the next line of the image. The last ones are left to the loop below.
-      const uint8_t* from = image.codes + ((b * p.in_h + top) * p.in_w + left) * p.channels;
-      const int64_t step = p.dilation_h * p.in_w * p.channels;
-      const int64_t whole = step >= 16 ? p.filter_h - 1 : 0;
-      const uint8_t* const last = out + stride - (line_bytes + 15) / 16 * 16;
-      for (; ky < whole && to <= last; ++ky, from += step, to += line_bytes) CopyGroups(from, line_bytes, to);
-    }
-    for (; ky < p.filter_h; ++ky, to += line_bytes) {
-      const int64_t line = top + ky * p.dilation_h;
-      const bool inside = line >= 0 && line < p.in_h;
-      const uint8_t* const pixels =
-          inside ? image.codes + (b * p.in_h + line) * p.in_w * p.channels : nullptr;
-      CopyLine(p, pixels, left, outside, to);
-    }
-    FillBytes(0, out + stride - to, to);
-    if (++x == p.out_w) {
-      x = 0;
-      if (++y == p.out_h) {
-        y = 0;
-        ++b;
-      }
-    }
+// The patch of one output, whose pixels begin at image row `top`, image column `left`; then zeros up to `stride` bytes.
+HWY_INLINE void CopyPatch(const Patches& p, const uint8_t* image, int64_t top, int64_t left, uint8_t outside,
+                          uint8_t* out, int64_t stride) {
+  const auto& [h, w] = p.window;
+  const int64_t line_bytes = w.filter * p.channels;
+  uint8_t* to = out;
+  int64_t ky = 0;
+  if (w.dilation == 1 && line_bytes < kShortLine && left >= 0 && left + w.filter <= w.in && top >= 0 &&
+      top + (h.filter - 1) * h.dilation < h.in) {
+    // Short lines inside of the image: what is written past the end of one is written again by the next, and what is
+    // read belongs to the next line of the image. The last ones are left to the loop below.
+    const uint8_t* from = image + (top * w.in + left) * p.channels;
+    const int64_t step = h.dilation * w.in * p.channels;
+    const int64_t whole = step >= 16 ? h.filter - 1 : 0;
+    const uint8_t* const last = out + stride - (line_bytes + 15) / 16 * 16;
+    for (; ky < whole && to <= last; ++ky, from += step, to += line_bytes) CopyGroups(from, line_bytes, to);
   }
+  for (; ky < h.filter; ++ky, to += line_bytes) {
+    const int64_t line = top + ky * h.dilation;
+    const bool inside = line >= 0 && line < h.in;
+    CopyLine(p, inside ? image + line * w.in * p.channels : nullptr, left, outside, to);
+  }
+  FillBytes(0, out + stride - to, to);
+}
+
+void CopyPatchesOfCodes(const void* source, int64_t row, int64_t rows, uint8_t* out, int64_t stride) {
+  const CodePatches& codes = *static_cast<const CodePatches*>(source);
+  const Patches& p = codes.patches;
+  ForOutputRuns(p.window, row, rows, [&](int64_t b, int64_t y, int64_t x, int64_t count) HWY_ATTR {
+    const auto& [h, w] = p.window;
+    const uint8_t* const image = codes.codes + b * h.in * w.in * p.channels;
+    const uint8_t outside = static_cast<uint8_t>(codes.scales[b * codes.scale_step].zero);
+    int64_t left = x * w.stride - w.before;
+    for (int64_t i = 0; i < count; ++i, left += w.stride, out += stride) {
+      CopyPatch(p, image, y * h.stride - h.before, left, outside, out, stride);
+    }
+  });
 }
 
 }  // namespace wherry::math::HWY_NAMESPACE

@@ -17,19 +17,20 @@ inline int64_t Source(int64_t position, int64_t k, int64_t dilation, int64_t str
 }
 
 void SumRow(const Scatter& s, int64_t y, Isa isa) {
-  const int64_t taps = s.filter_h * s.filter_w;
-  float* row = s.out + y * s.out_w * s.channels;
-  for (int64_t x = 0; x < s.out_w; ++x) {
+  const auto& [h, w] = s.window;
+  const int64_t taps = h.filter * w.filter;
+  float* row = s.out + y * w.in * s.channels;
+  for (int64_t x = 0; x < w.in; ++x) {
     float* HWY_RESTRICT to = row + x * s.channels;
     for (int64_t c = 0; c < s.channels; ++c) to[c] = 0.0F;
-    for (int64_t ky = 0; ky < s.filter_h; ++ky) {
-      const int64_t from_y = Source(y + s.top, ky, s.dilation_h, s.stride_h, s.in_h);
+    for (int64_t ky = 0; ky < h.filter; ++ky) {
+      const int64_t from_y = Source(y + h.before, ky, h.dilation, h.stride, h.out);
       if (from_y < 0) continue;
-      for (int64_t kx = 0; kx < s.filter_w; ++kx) {
-        const int64_t from_x = Source(x + s.left, kx, s.dilation_w, s.stride_w, s.in_w);
+      for (int64_t kx = 0; kx < w.filter; ++kx) {
+        const int64_t from_x = Source(x + w.before, kx, w.dilation, w.stride, w.out);
         if (from_x < 0) continue;
         const float* HWY_RESTRICT from =
-            s.products + (((from_y - s.first_row) * s.in_w + from_x) * taps + ky * s.filter_w + kx) * s.channels;
+            s.products + (((from_y - s.first_row) * w.out + from_x) * taps + ky * w.filter + kx) * s.channels;
         for (int64_t c = 0; c < s.channels; ++c) to[c] += from[c];
       }
     }
@@ -38,7 +39,7 @@ void SumRow(const Scatter& s, int64_t y, Isa isa) {
       for (int64_t c = 0; c < s.channels; ++c) to[c] += bias[c];
     }
   }
-  Activate(s.epilogue.activation, s.epilogue.alpha, row, s.out_w * s.channels, isa);
+  Activate(s.epilogue.activation, s.epilogue.alpha, row, w.in * s.channels, isa);
 }
 
 }  // namespace wherry::math::HWY_NAMESPACE

@@ -7,26 +7,17 @@
 
 #include "math/gemm.h"
 #include "math/isa.h"
+#include "math/window.h"
 
 namespace wherry::math {
 
-// Input pixel (y, x) and tap (ky, kx) meet at output pixel (y * stride_h - top + ky * dilation_h, likewise x).
+// Input pixel (y, x) and tap (ky, kx) meet at output pixel (y * h.stride - h.before + ky * h.dilation, likewise x).
 struct Scatter {
-  const float* products = nullptr;  // [input rows from first_row on][in_w][filter_h * filter_w][channels]
+  const float* products = nullptr;  // [input rows from first_row on][w.out][h.filter * w.filter][channels]
   int64_t first_row = 0;
-  int64_t in_h = 0;
-  int64_t in_w = 0;
-  float* out = nullptr;             // one image: [out_h, out_w, channels]
-  int64_t out_w = 0;
+  float* out = nullptr;             // one image: [h.in, w.in, channels]
   int64_t channels = 0;
-  int64_t filter_h = 1;
-  int64_t filter_w = 1;
-  int64_t stride_h = 1;
-  int64_t stride_w = 1;
-  int64_t dilation_h = 1;
-  int64_t dilation_w = 1;
-  int64_t top = 0;
-  int64_t left = 0;
+  Window window;
   Epilogue epilogue;
 };
 

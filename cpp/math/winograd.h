@@ -67,7 +67,7 @@ int64_t WinogradBlocks(const WinogradPlan& plan, const WinogradConv& conv);
 // Neighbours are of the same block.
 int64_t WinogradTasks(const WinogradPlan& plan, const WinogradConv& conv);
 
-// out: [batch, out_h, out_w, outputs]. The epilogue's residual may be out itself. in_scratch: the block whose image is in
+// out: [batch, h.out, w.out, outputs]. The epilogue's residual may be out itself. in_scratch: the block whose image is in
 // the scratch memory, -1 before the first task that uses it.
 void RunWinogradTask(const WinogradPlan& plan, const WinogradConv& conv, const PanelMatrix& filter,
                      const Epilogue& epilogue, float* out, int64_t task, std::byte* scratch, int64_t* in_scratch);

@@ -88,8 +88,8 @@ struct TilePlace {
 };
 
 inline TilePlace PlaceOf(const WinogradPlan& plan, const WinogradConv& conv, int64_t tile) {
-  const int64_t tiles_w = (conv.image.out_w + plan.tile - 1) / plan.tile;
-  const int64_t tiles_h = (conv.image.out_h + plan.tile - 1) / plan.tile;
+  const int64_t tiles_w = (conv.image.window.w.out + plan.tile - 1) / plan.tile;
+  const int64_t tiles_h = (conv.image.window.h.out + plan.tile - 1) / plan.tile;
   return {tile / tiles_w / tiles_h, tile / tiles_w % tiles_h * plan.tile, tile % tiles_w * plan.tile};
 }
 
@@ -97,6 +97,7 @@ template <int kTile>
 void TransformBlock(const WinogradPlan& plan, const WinogradConv& conv, const BlockLayout& layout, float* transformed) {
   constexpr int n = Winograd<kTile>::kPoints;
   const Patches& image = conv.image;
+  const auto& [h, w] = image.window;
   for (int64_t channel_block = 0; channel_block < layout.channel_blocks; ++channel_block) {
     const int64_t c0 = channel_block * layout.block_channels;
     const int64_t count = std::min(layout.block_channels, layout.channels - c0);
@@ -108,12 +109,12 @@ void TransformBlock(const WinogradPlan& plan, const WinogradConv& conv, const Bl
       const TilePlace place = PlaceOf(plan, conv, layout.tiles.begin + tile);
       const float* pixels[n * n];
       for (int i = 0; i < n; ++i) {
-        const int64_t y = place.y - image.top + i;
+        const int64_t y = place.y - h.before + i;
         for (int j = 0; j < n; ++j) {
-          const int64_t x = place.x - image.left + j;
-          const bool inside = y >= 0 && y < image.in_h && x >= 0 && x < image.in_w;
+          const int64_t x = place.x - w.before + j;
+          const bool inside = y >= 0 && y < h.in && x >= 0 && x < w.in;
           pixels[i * n + j] =
-              inside ? image.image + ((place.batch * image.in_h + y) * image.in_w + x) * image.pixel + c0 : kOutside;
+              inside ? image.image + ((place.batch * h.in + y) * w.in + x) * image.pixel + c0 : kOutside;
         }
       }
       float* out =
@@ -145,7 +146,7 @@ template <int kTile>
 void StoreOutputs(const Products& products, const Epilogue& epilogue, float* out) {
   constexpr int n = Winograd<kTile>::kPoints;
   const TileTag d;
-  const Patches& image = products.conv.image;
+  const auto& [h, w] = products.conv.image.window;
   const BlockLayout& layout = products.layout;
   const int64_t point_stride = layout.strip_rows * products.columns;
   const int64_t outputs = products.conv.outputs;
@@ -159,9 +160,9 @@ void StoreOutputs(const Products& products, const Epilogue& epilogue, float* out
     const float* strip_products = products.data + strip * n * n * point_stride;
     for (int64_t row = 0; row < rows.size(); ++row) {
       const TilePlace place = PlaceOf(products.plan, products.conv, layout.tiles.begin + rows.begin + row);
-      const int64_t high_y = std::min<int64_t>(kTile, image.out_h - place.y);
-      const int64_t high_x = std::min<int64_t>(kTile, image.out_w - place.x);
-      const int64_t first = ((place.batch * image.out_h + place.y) * image.out_w + place.x) * outputs + column;
+      const int64_t high_y = std::min<int64_t>(kTile, h.out - place.y);
+      const int64_t high_x = std::min<int64_t>(kTile, w.out - place.x);
+      const int64_t first = ((place.batch * h.out + place.y) * w.out + place.x) * outputs + column;
       for (int64_t i = 0; i < columns; i += kTileLanes) {
         const size_t count = static_cast<size_t>(std::min<int64_t>(kTileLanes, columns - i));
         const bool whole = count == static_cast<size_t>(kTileLanes);
@@ -176,7 +177,7 @@ void StoreOutputs(const Products& products, const Epilogue& epilogue, float* out
           HWY_UNROLL(4)
           for (int s = 0; s < kTile; ++s) {
             if (r >= high_y || s >= high_x) continue;
-            const int64_t at = first + (r * image.out_w + s) * outputs + i;
+            const int64_t at = first + (r * w.out + s) * outputs + i;
             WinogradVector value = epilogue.bias != nullptr ? hn::Add(y[r][s], bias) : y[r][s];
             if (epilogue.residual != nullptr) value = hn::Add(value, load(epilogue.residual + at));
             value = hn::Min(high, hn::Max(low, value));  // as a tile of tile-inl.h does: NaN passes
@@ -191,7 +192,7 @@ void StoreOutputs(const Products& products, const Epilogue& epilogue, float* out
       if (epilogue.activation <= Activation::kRelu6) continue;
       for (int64_t r = 0; r < high_y; ++r) {
         for (int64_t s = 0; s < high_x; ++s) {
-          Activate(epilogue.activation, epilogue.alpha, out + first + (r * image.out_w + s) * outputs, columns,
+          Activate(epilogue.activation, epilogue.alpha, out + first + (r * w.out + s) * outputs, columns,
                    products.plan.isa);
         }
       }

@@ -57,7 +57,7 @@ bool Cut(const WinogradConv& conv, const WinogradTarget& target, WinogradPlan* p
 }
 
 double DirectCost(const WinogradConv& conv, double channels, double vectors) {
-  return static_cast<double>(conv.batch * conv.image.out_h * conv.image.out_w) * channels * 9 * vectors;
+  return static_cast<double>(conv.batch * conv.image.window.h.out * conv.image.window.w.out) * channels * 9 * vectors;
 }
 
 double WinogradCost(const WinogradPlan& plan, const WinogradConv& conv, const WinogradTarget& target, double channels,
@@ -127,7 +127,7 @@ void Share(const WinogradConv& conv, const WinogradTarget& target, int threads, 
 }  // namespace
 
 int64_t WinogradTiles(const WinogradPlan& plan, const WinogradConv& conv) {
-  return conv.batch * Ceil(conv.image.out_h, plan.tile) * Ceil(conv.image.out_w, plan.tile);
+  return conv.batch * Ceil(conv.image.window.h.out, plan.tile) * Ceil(conv.image.window.w.out, plan.tile);
 }
 
 int64_t WinogradBlocks(const WinogradPlan& plan, const WinogradConv& conv) {
@@ -137,8 +137,9 @@ int64_t WinogradBlocks(const WinogradPlan& plan, const WinogradConv& conv) {
 WinogradPlan PlanWinograd(const WinogradConv& conv, bool dequantizes, Isa isa, int threads) {
   WinogradPlan best;
   const Patches& image = conv.image;
-  if (image.filter_h != 3 || image.filter_w != 3 || image.stride_h != 1 || image.stride_w != 1 ||
-      image.dilation_h != 1 || image.dilation_w != 1 || image.channels != image.pixel) {
+  const auto& [h, w] = image.window;
+  if (h.filter != 3 || w.filter != 3 || h.stride != 1 || w.stride != 1 || h.dilation != 1 || w.dilation != 1 ||
+      image.channels != image.pixel) {
     return best;
   }
   const WinogradTarget target = FindWinogradTarget(isa);

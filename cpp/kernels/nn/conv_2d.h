@@ -50,7 +50,7 @@ inline Status ReadConvShape(const PrepareContext& context, ConvShape* shape) {
 inline math::Patches PatchesOf(const Tensor& image, const Window& window, int64_t group, int64_t depth) {
   math::Patches patches;
   patches.image = image.as<const float>();
-  SetGeometry(window, &patches);
+  patches.window = window;
   patches.pixel = image.dim(3);
   patches.first_channel = group * depth;
   patches.channels = depth;

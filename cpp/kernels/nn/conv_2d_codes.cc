@@ -76,15 +76,13 @@ void QuantizePixels(const void* source, int64_t row, int64_t rows, uint8_t* out,
     math::QuantizeRows(pixels.image + row * k, k, rows, k, 0, out, stride, pixels.scales + row, pixels.isa);
     return;
   }
-  for (int64_t done = 0; done < rows;) {
-    const int64_t line = (row + done) / w.out;
-    const int64_t x = (row + done) % w.out;
-    const int64_t count = w.out - x < rows - done ? w.out - x : rows - done;
-    const int64_t in_line = line / h.out * h.in + line % h.out * h.stride;
-    math::QuantizeRows(pixels.image + (in_line * w.in + x * w.stride) * k, w.stride * k, count, k, 0, out + done * stride,
-                       stride, pixels.scales + row + done, pixels.isa);
+  int64_t done = 0;
+  math::ForOutputRuns(pixels.window, row, rows, [&](int64_t b, int64_t y, int64_t x, int64_t count) {
+    const float* from = pixels.image + ((b * h.in + y * h.stride) * w.in + x * w.stride) * k;
+    math::QuantizeRows(from, w.stride * k, count, k, 0, out + done * stride, stride, pixels.scales + row + done,
+                       pixels.isa);
     done += count;
-  }
+  });
 }
 
 void QuantizeImages(const RunContext& context, const ImageCodes& layout, uint8_t* codes, math::CodeScale* scales,

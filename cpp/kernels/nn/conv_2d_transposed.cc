@@ -114,18 +114,8 @@ math::Scatter ScatterOf(const Window& window, const float* products, int64_t cha
                         const math::Epilogue& epilogue) {
   math::Scatter scatter;
   scatter.products = products;
-  scatter.in_h = window.h.out;
-  scatter.in_w = window.w.out;
-  scatter.out_w = window.w.in;
+  scatter.window = window;
   scatter.channels = channels;
-  scatter.filter_h = window.h.filter;
-  scatter.filter_w = window.w.filter;
-  scatter.stride_h = window.h.stride;
-  scatter.stride_w = window.w.stride;
-  scatter.dilation_h = window.h.dilation;
-  scatter.dilation_w = window.w.dilation;
-  scatter.top = window.h.before;
-  scatter.left = window.w.before;
   scatter.epilogue = epilogue;
   return scatter;
 }

@@ -61,7 +61,7 @@ Status RunDepthwise(RunContext& context, math::DequantizePanel dequantize) {
   conv.image = image.as<const float>();
   conv.bias = epilogue.bias;
   conv.out = context.output(0).as<float>();
-  SetGeometry(window, &conv);
+  conv.window = window;
   conv.channels = filter.dim(2);
   conv.multiplier = filter.dim(3);
   conv.activation = epilogue.activation;

@@ -5,26 +5,13 @@
 
 #include <cstdint>
 
+#include "math/window.h"
 #include "runtime/kernel.h"
 
 namespace wherry::kernels {
 
-// One spatial dimension, in elements. Output o reads inputs o * stride - before + k * dilation, 0 <= k < filter;
-// those outside [0, in) are padding.
-struct WindowAxis {
-  int64_t in = 0;
-  int64_t out = 0;
-  int64_t filter = 1;
-  int64_t stride = 1;
-  int64_t dilation = 1;
-  int64_t before = 0;
-  int64_t after = 0;
-};
-
-struct Window {
-  WindowAxis h;
-  WindowAxis w;
-};
+using math::Window;
+using math::WindowAxis;
 
 inline constexpr int64_t kWindowLimit = int64_t{1} << 30;  // sizes, strides and paddings stay below: no overflow
 
@@ -102,23 +89,6 @@ inline Status PlanWindow(const PrepareContext& context, int64_t filter_h, int64_
                         static_cast<long long>(window->h.out), static_cast<long long>(window->w.out));
   }
   return Status::Ok();
-}
-
-// The geometry of a window as the loops of math/ take it (Patches, Depthwise, CodeDepthwise).
-template <typename T>
-void SetGeometry(const Window& window, T* loop) {
-  loop->in_h = window.h.in;
-  loop->in_w = window.w.in;
-  loop->out_h = window.h.out;
-  loop->out_w = window.w.out;
-  loop->filter_h = window.h.filter;
-  loop->filter_w = window.w.filter;
-  loop->stride_h = window.h.stride;
-  loop->stride_w = window.w.stride;
-  loop->dilation_h = window.h.dilation;
-  loop->dilation_w = window.w.dilation;
-  loop->top = window.h.before;
-  loop->left = window.w.before;
 }
 
 }  // namespace wherry::kernels

@@ -28,7 +28,7 @@ int64_t PaddedChannels(int64_t channels) {
 
 math::CodeDepthwise ConvOf(const Window& window, int64_t channels) {
   math::CodeDepthwise conv;
-  SetGeometry(window, &conv);
+  conv.window = window;
   conv.channels = channels;
   return conv;
 }
@@ -106,8 +106,8 @@ WHERRY_RUN(QLinearDepthwiseConv2d_u8_wi8) {
   conv.highest = params.limits.highest;
   std::byte* const lines = context.scratch() + 3 * ArrayBytes(channels);
   const size_t line_bytes = math::CodeDepthwiseScratch(conv);
-  const int64_t row_work = conv.out_w * channels * conv.filter_h * conv.filter_w;
-  context.threads().ForRange(context.input(0).dim(0) * conv.out_h, 1 + kDepthwiseGrain / (row_work + 1),
+  const int64_t row_work = conv.window.w.out * channels * conv.window.h.filter * conv.window.w.filter;
+  context.threads().ForRange(context.input(0).dim(0) * conv.window.h.out, 1 + kDepthwiseGrain / (row_work + 1),
                              [&](int64_t begin, int64_t end, int worker) {
                                math::RunCodeDepthwise(conv, begin, end, lines + line_bytes * static_cast<size_t>(worker),
                                                       context.isa());
