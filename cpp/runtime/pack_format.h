@@ -69,7 +69,7 @@ struct StringRecord {
 
 // Where a tensor's bytes are.
 enum class Place : uint8_t {
-  kNowhere = 0,   // an output that nobody reads
+  kNowhere = 0,   // an output that no other step reads
   kSegment = 1,   // `owner` is a segment; `offset` counts from its start
   kArena = 2,     // `offset` counts from the arena's start
   kExternal = 3,  // `owner` is an input of the signature; `offset` is 0

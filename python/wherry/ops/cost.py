@@ -48,10 +48,19 @@ def _gru_sequence(inputs: Sequence[Shape], outputs: Sequence[Shape]) -> int:
     return math.prod(inputs[0][:-1]) * (math.prod(inputs[2]) + math.prod(inputs[3]))
 
 
+def _chain(inputs: Sequence[Shape], outputs: Sequence[Shape]) -> int:
+    filters = [shape for shape in inputs[1:] if len(shape) == 4]
+    total = 0
+    for (kernel_h, kernel_w, depth, columns), output in zip(filters, [*outputs[1:], outputs[0]], strict=True):
+        total += math.prod(output) * kernel_h * kernel_w * (depth if columns == output[3] else 1)  # or depthwise
+    return total
+
+
 _COSTS: dict[str, Callable[[Sequence[Shape], Sequence[Shape]], int]] = {
     "Conv2D": _convolution,
     "FusedConv2D": _convolution,
     "FusedConv2DAdd": _convolution,
+    "ConvChain": _chain,
     "DepthwiseConv2dNative": _depthwise,
     "FusedDepthwiseConv2dNative": _depthwise,
     "Conv2DBackpropInput": _transposed,

@@ -12,6 +12,7 @@ from wherry.graph.graph import ShapeAttr
 from wherry.ops.catalog import Catalog, Kernel, catalog
 from wherry.ops.rules import ALIASES, INTEGER, OpRule, WeightUse, composite_op, rule_for, runtime_attrs
 from wherry.ops.suffixes import RUNTIME_TYPES, candidates, width_suffix
+from wherry.plan.chains import join_chains
 from wherry.plan.program import Program, ProgramTensor, Step, Storage, Weight
 from wherry.plan.weight_size import stored_bytes
 
@@ -57,6 +58,7 @@ class _Lowering:
             self.program.outputs[name] = self._output(name, ref)
         if self.missing:
             raise MissingKernelError("\n".join(self.missing))
+        join_chains(self.program, self.kernels)
         set_lifetimes(self.program)
         return self.program
 
