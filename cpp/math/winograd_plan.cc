@@ -13,8 +13,8 @@ constexpr int64_t kImageFloats = 160 * 1024;
 constexpr int64_t kProductFloats = 38 * 1024;
 constexpr int64_t kMostChannels = 64;
 // Where threads share the work each has all of that. With few channels images are large, and leave little room in the
-// arena: 576 KiB for each thread, and more in proportion above kManyChannels.
-constexpr int64_t kThreadFloats = 144 * 1024;
+// arena: 512 KiB for each thread, and more in proportion above kManyChannels.
+constexpr int64_t kThreadFloats = 128 * 1024;
 constexpr int64_t kManyChannels = 128;
 
 // In vector operations of a direct product, measured. Most of a transform is storing its results where the first-level

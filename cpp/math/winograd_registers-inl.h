@@ -22,11 +22,12 @@ inline constexpr bool kHasRegisters = kTileLanes == kPanelColumns;
 // A row of points, of a block of channels, for one panel. Tap i * 3 + j of channel c is at
 // taps + (i * 3 + j) * tap_stride + c * 16. power: the row's point in G; at the ends (0 and infinity) one row of taps
 // is all that the row of G takes, and `taps` starts with it. image: [point][tile][kTileStride], transformed. sums:
-// [point][tile][16], which start from 0 if `first`. ahead: two runs of lines to fetch into the second-level cache
-// meanwhile, a line of each for every channel.
+// [point][tile][16], which start from 0 if `first`. ahead: two runs to fetch into the second-level cache meanwhile,
+// `ahead_step` floats of each for every channel.
 template <int kTiles, bool kEnd>
 void RowProducts(const float* HWY_RESTRICT taps, int64_t tap_stride, float power, int64_t channels,
-                 const float* HWY_RESTRICT image, float* HWY_RESTRICT sums, bool first, const float* const* ahead) {
+                 const float* HWY_RESTRICT image, float* HWY_RESTRICT sums, bool first, const float* const* ahead,
+                 int64_t ahead_step) {
   const TileTag d;
   using V = WinogradVector;
   constexpr int kPoints = Winograd<4>::kPoints;
@@ -45,8 +46,8 @@ void RowProducts(const float* HWY_RESTRICT taps, int64_t tap_stride, float power
   for (int64_t c = 0; c < channels; ++c) {
     __builtin_prefetch(ahead0, 0, 2);
     __builtin_prefetch(ahead1, 0, 2);
-    ahead0 += kPanelColumns;
-    ahead1 += kPanelColumns;
+    ahead0 += ahead_step;
+    ahead1 += ahead_step;
     V column[3];
     HWY_UNROLL(3)
     for (int j = 0; j < 3; ++j) {
@@ -75,7 +76,8 @@ void RowProducts(const float* HWY_RESTRICT taps, int64_t tap_stride, float power
   }
 }
 
-using RowFunction = void (*)(const float*, int64_t, float, int64_t, const float*, float*, bool, const float* const*);
+using RowFunction = void (*)(const float*, int64_t, float, int64_t, const float*, float*, bool, const float* const*,
+                             int64_t);
 
 template <bool kEnd>
 RowFunction FindRow(int64_t tiles) {  // 2 to 4
@@ -103,13 +105,17 @@ inline void RegisterProducts(const WinogradPlan& plan, const WinogradConv& conv,
   const RowFunction end_row = FindRow<true>(layout.strip_rows);
   const RowFunction middle_row = FindRow<false>(layout.strip_rows);
   const TileRange panels = EvenPart(filter.panels(), part, plan.column_parts);
+  // The next panel is fetched in the order in which it lies, two runs at a time.
+  const int64_t calls = layout.channel_blocks * layout.strips * n;
+  const int64_t run = filter.k * kPanelColumns / (2 * calls);
   for (int64_t panel = panels.begin; panel < panels.end; ++panel) {
+    const bool fetches = !plan.dequantizes && panel + 1 < filter.panels();
+    const float* const next = static_cast<const float*>(filter.data) + (fetches ? panel + 1 : 0) * filter.k * kPanelColumns;
     for (int64_t channel_block = 0; channel_block < layout.channel_blocks; ++channel_block) {
       const int64_t c0 = channel_block * layout.block_channels;
       const int64_t count = std::min(layout.block_channels, layout.channels - c0);
       const float* taps = scratch;
       int64_t tap_stride = count * kPanelColumns;
-      const float* next = nullptr;  // the block that follows
       if (plan.dequantizes) {
         for (int64_t tap = 0; tap < 9; ++tap) {
           const int64_t k = tap * layout.channels + c0;
@@ -118,20 +124,17 @@ inline void RegisterProducts(const WinogradPlan& plan, const WinogradConv& conv,
       } else {
         taps = static_cast<const float*>(filter.data) + (panel * filter.k + c0) * kPanelColumns;
         tap_stride = layout.channels * kPanelColumns;
-        next = c0 + count < layout.channels ? taps + count * kPanelColumns
-                                            : taps + (filter.k - c0) * kPanelColumns;
       }
       for (int64_t strip = 0; strip < layout.strips; ++strip) {
         for (int row = 0; row < n; ++row) {
-          // Two taps of the next block at a time.
+          const int64_t call = (channel_block * layout.strips + strip) * n + row;
           const float* ahead[2] = {taps, taps};
-          for (int i = 0; i < 2; ++i) {
-            if (next != nullptr && strip == 0 && 2 * row + i < 9) ahead[i] = next + (2 * row + i) * tap_stride;
-          }
+          for (int64_t i = 0; i < 2 && fetches; ++i) ahead[i] = next + (calls * i + call) * run;
           (row == 0 || row == n - 1 ? end_row : middle_row)(
               taps + (row == n - 1 ? 6 * tap_stride : 0), tap_stride, kPowers[row], count,
               image + strip * layout.StripFloats() + layout.Offset(channel_block, row * n),
-              products + (strip * n + row) * row_floats, channel_block == 0, ahead);
+              products + (strip * n + row) * row_floats, channel_block == 0, ahead,
+              fetches ? run / layout.block_channels : 0);
         }
       }
     }
