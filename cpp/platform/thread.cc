@@ -1,9 +1,7 @@
 #include "platform/thread.h"
 
-#include <unistd.h>
-#if defined(__linux__)
 #include <sched.h>
-#endif
+#include <unistd.h>
 
 namespace wherry::platform {
 
@@ -20,6 +18,8 @@ bool Thread::Start(void (*main)(void*), void* argument) {
 }
 
 void Thread::Join() { pthread_join(handle_, nullptr); }
+
+void Yield() { sched_yield(); }
 
 int ProcessorCount() {
 #if defined(__linux__)

@@ -66,6 +66,9 @@ inline void Relax() {
 #endif
 }
 
+// Lets another thread run on this processor, if one waits for it.
+void Yield();
+
 // Processors this process may run on; at least 1.
 int ProcessorCount();
 

@@ -9,9 +9,20 @@ namespace {
 // thread that waits looks out for this long before it sleeps.
 constexpr double kPatience = 60e-6;
 
+// Who waits in a barrier soon lets others run, and goes on looking: if it slept, and took longer to wake than the others
+// are patient, they would all take turns at sleeping, for a wake-up at each barrier.
+constexpr double kBarrierSpin = 10e-6;
+constexpr double kBarrierPatience = 2e-3;
+
 template <typename Done>
-void SpinUntil(const Done& done) {
-  const double end = platform::Now() + kPatience;
+void YieldUntil(const Done& done) {
+  const double end = platform::Now() + kBarrierPatience;
+  while (!done() && platform::Now() < end) platform::Yield();
+}
+
+template <typename Done>
+void SpinUntil(const Done& done, double patience = kPatience) {
+  const double end = platform::Now() + patience;
   do {
     for (int i = 0; i < 32; ++i) {
       if (done()) return;
@@ -150,7 +161,8 @@ void Barrier::Wait() {
     return;
   }
   const auto passed = [&] { return round_.load(std::memory_order_seq_cst) != round; };
-  SpinUntil(passed);
+  SpinUntil(passed, kBarrierSpin);
+  YieldUntil(passed);
   if (passed()) return;
   platform::Lock lock(mutex_);
   sleeping_.fetch_add(1, std::memory_order_seq_cst);
