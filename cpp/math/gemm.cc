@@ -171,7 +171,7 @@ inline void RunTileRow(const GemmPlan& plan, const Epilogue& epilogue, const Blo
   float* c_row = c + row * ldc;
   int width = TilePanels(static_cast<int>(rows));
   for (int64_t panel = block.panels.begin; panel < block.panels.end; panel += width) {
-    while (width > block.panels.end - panel) width /= 2;
+    width = FittingPanels(static_cast<int>(rows), width, block.panels.end - panel);
     const TileFunction tile = FindTile(static_cast<int>(rows), width);
     const float* b = block.b + (panel - block.panels.begin) * block.panel_stride;
     const int64_t column = panel * kPanelColumns;
@@ -299,6 +299,39 @@ void GemmTask(const GemmPlan& plan, const RowSource& a, const PanelMatrix& b, co
   }
 }
 
+// sums [count][16] += a x panels that begin `stride` floats apart.
+inline void AddTiles(const float* a, const float* b, int64_t stride, int64_t depth, int64_t count, TileStore store,
+                     float* sums) {
+  int width = TilePanels(1);
+  for (int64_t p = 0; p < count; p += width) {
+    width = FittingPanels(1, width, count - p);
+    float* const at = sums + p * kPanelColumns;
+    store.start = at;
+    FindTile(1, width)(a, b + p * stride, stride, depth, at, 0, store);
+  }
+}
+
+void AddRow(const float* a, int64_t k, const PanelMatrix& b, const PanelRun& panels, float* sums, std::byte* scratch) {
+  TileStore store;
+  const Clamp none = ClampOf(Activation::kNone);
+  store.low = none.low;
+  store.high = none.high;
+  if (b.dequantize == nullptr) {
+    const float* const from = static_cast<const float*>(b.data) + (panels.first * b.k + b.first_row) * kPanelColumns;
+    AddTiles(a, from, panels.step * b.k * kPanelColumns, k, panels.count, store, sums);
+    return;
+  }
+  float* const block = reinterpret_cast<float*>(scratch);
+  constexpr int64_t kStride = kFewRowsK * kPanelColumns;
+  for (int64_t k0 = 0; k0 < k; k0 += kFewRowsK) {
+    const int64_t k1 = std::min(k, k0 + kFewRowsK);
+    for (int64_t p = 0; p < panels.count; ++p) {
+      b.dequantize(b, panels.first + p * panels.step, b.first_row + k0, b.first_row + k1, block + p * kStride);
+    }
+    AddTiles(a + k0, block, kStride, k1 - k0, panels.count, store, sums);
+  }
+}
+
 }  // namespace wherry::math::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
@@ -364,6 +397,11 @@ GemmPlan PlanGemm(int64_t m, int64_t k, int64_t column_begin, int64_t column_end
 void RunGemmTask(const GemmPlan& plan, const RowSource& a, const PanelMatrix& b, const Epilogue& epilogue, float* c,
                  int64_t ldc, int64_t task, std::byte* scratch) {
   WHERRY_SELECT(plan.isa, GemmTask)(plan, a, b, epilogue, c, ldc, task, scratch);
+}
+
+void AddRowProduct(const float* a, int64_t k, const PanelMatrix& b, const PanelRun& panels, float* sums, Isa isa,
+                   std::byte* scratch) {
+  WHERRY_SELECT(isa, AddRow)(a, k, b, panels, sums, scratch);
 }
 
 }  // namespace wherry::math

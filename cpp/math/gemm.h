@@ -74,6 +74,11 @@ bool PaysToSplit(int64_t m, int64_t k, int64_t n);
 void RunGemmTask(const GemmPlan& plan, const RowSource& a, const PanelMatrix& b, const Epilogue& epilogue, float* c,
                  int64_t ldc, int64_t task, std::byte* scratch);
 
+// sums [panels.count][16] += a [k] x some whole panels of B, each sum in the order of a product's. For those who take a few
+// panels at a time and go on with the sums at once. scratch: of a plan with B's `dequantizes`; at most 8 panels then.
+void AddRowProduct(const float* a, int64_t k, const PanelMatrix& b, const PanelRun& panels, float* sums, Isa isa,
+                   std::byte* scratch);
+
 }  // namespace wherry::math
 
 #endif  // WHERRY_MATH_GEMM_H_

@@ -33,6 +33,13 @@ struct PanelMatrix {
   int64_t panels() const { return (n + kPanelColumns - 1) / kPanelColumns; }
 };
 
+// Panels that lie apart, such as those of the same units of every gate: first, first + step, ...
+struct PanelRun {
+  int64_t first = 0;
+  int64_t step = 1;
+  int64_t count = 1;
+};
+
 // One function for each format, in a file of its own, so that a format nobody selected is not linked. float32 has none.
 DequantizePanel Float16Panels(Isa isa);
 DequantizePanel Int8Panels(Isa isa);  // in quads

@@ -156,6 +156,23 @@ void StoreCodeBlock(const SumBlock& block, const CodeRows& a, const QuadMatrix& 
   }
 }
 
+// The arithmetic of StoreColumns, for whole panels that lie apart.
+void AddSums(const int32_t* found, CodeScale read, const QuadMatrix& b, const PanelRun& panels, float* sums) {
+  const StoreTag d;
+  const StoreSums d32;
+  const auto scale_a = hn::Set(d, read.scale);
+  const auto zero = hn::Set(d32, read.zero);
+  for (int64_t p = 0; p < panels.count; ++p, found += kPanelColumns, sums += kPanelColumns) {
+    const int64_t column = (panels.first + p * panels.step) * kPanelColumns;
+    for (int64_t v = 0; v < kPanelColumns; v += kStoreLanes) {
+      const auto shift = hn::Mul(zero, hn::ConvertTo(d32, hn::LoadU(d, b.sums + column + v)));
+      const auto sum = hn::ConvertTo(d, hn::Sub(hn::Load(d32, found + v), shift));
+      const auto value = hn::Mul(sum, hn::Mul(scale_a, hn::LoadU(d, b.scale + column + v)));
+      hn::StoreU(hn::Add(value, hn::LoadU(d, sums + v)), d, sums + v);
+    }
+  }
+}
+
 }  // namespace wherry::math::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
@@ -223,7 +240,7 @@ CodeGemmPlan PlanCodeGemm(int64_t m, int64_t k, int64_t n, bool made, Isa isa, i
   return plan;
 }
 
-void SumColumns(const QuadMatrix& b, const CodeRows& ones, Isa isa, float* sums) {
+void SumColumns(const QuadMatrix& b, const CodeRows& ones, int64_t first_panel, int64_t panels, Isa isa, float* sums) {
   alignas(64) int32_t found[kCodeFewRowsPanels * kPanelColumns];
   const CodeMultiplier multiplier = CodeMultiplierFor(isa, 1);
   CodeBlock block;
@@ -233,8 +250,9 @@ void SumColumns(const QuadMatrix& b, const CodeRows& ones, Isa isa, float* sums)
   block.panel_stride = b.groups() * kQuadBytes;
   block.groups = ones.groups;
   block.sums = found;
-  for (int64_t panel = 0; panel < b.panels(); panel += block.panels) {
-    block.panels = std::min(kCodeFewRowsPanels, b.panels() - panel);
+  const int64_t end = first_panel + panels;
+  for (int64_t panel = first_panel; panel < end; panel += block.panels) {
+    block.panels = std::min(kCodeFewRowsPanels, end - panel);
     block.b = b.codes + panel * block.panel_stride + b.first_group * kQuadBytes;
     multiplier.multiply(block);
     for (int64_t i = 0; i < block.panels * kPanelColumns; ++i) {
@@ -310,6 +328,22 @@ void RunCodeGemmTask(const CodeGemmPlan& plan, const CodeRows& a, const QuadMatr
                      int64_t ldc, int64_t task, std::byte* scratch) {
   const auto store = WHERRY_SELECT(plan.isa, StoreBlock);
   RunTask(plan, a, b, task, scratch, [&](auto... block) { store({block...}, a, b, epilogue, c, ldc, plan.isa); });
+}
+
+void AddCodeRowProduct(const CodeRows& row, const QuadMatrix& b, const PanelRun& panels, float* sums, Isa isa) {
+  alignas(64) int32_t found[kCodeFewRowsPanels * kPanelColumns];
+  const int64_t panel_bytes = b.groups() * kQuadBytes;
+  CodeBlock block;
+  block.a = row.codes;
+  block.a_stride = row.stride;
+  block.rows = 1;
+  block.b = b.codes + panels.first * panel_bytes + b.first_group * kQuadBytes;
+  block.panel_stride = panels.step * panel_bytes;
+  block.panels = panels.count;
+  block.groups = row.groups;
+  block.sums = found;
+  CodeMultiplierFor(isa, 1).multiply(block);
+  WHERRY_SELECT(isa, AddSums)(found, *row.scales, b, panels, sums);
 }
 
 void RunCodeGemmTask(const CodeGemmPlan& plan, const CodeRows& a, const QuadMatrix& b, const CodeResult& result,

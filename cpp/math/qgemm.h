@@ -79,9 +79,12 @@ constexpr int64_t CodeRowsPadded(int64_t m) { return (m + 15) / 16 * 16; }
 // made: the rows come from CodeRows::copy. Others have a stride of CodeRowBytes and CodeRowsPadded(m) rows of memory.
 CodeGemmPlan PlanCodeGemm(int64_t m, int64_t k, int64_t n, bool made, Isa isa, int threads);
 
-// The sum of each column's codes over the rows that a row of A takes. ones: one row, with the code 1 in the place of each.
-// sums: a multiple of 16 floats.
-void SumColumns(const QuadMatrix& b, const CodeRows& ones, Isa isa, float* sums);
+// The sum of each column's codes over the rows that a row of A takes, for some panels of B. ones: one row, with the code 1
+// in the place of each. sums [n], of which those panels' columns are written.
+void SumColumns(const QuadMatrix& b, const CodeRows& ones, int64_t first_panel, int64_t panels, Isa isa, float* sums);
+
+// sums [panels.count][16] += a row of A x some whole panels of B, at most kCodeFewRowsPanels: as AddRowProduct.
+void AddCodeRowProduct(const CodeRows& row, const QuadMatrix& b, const PanelRun& panels, float* sums, Isa isa);
 
 // A block of sums and where in C its results go. Only qgemm.cc uses it; a type that is compiled once has to be here.
 struct SumBlock {

@@ -23,16 +23,18 @@ template <typename Choose>
 void ForEachTile(const CodeBlock& block, int64_t most_rows, const Choose& choose) {
   const int64_t stride = block.panels * 16;
   const int64_t tiles = (block.rows + most_rows - 1) / most_rows;
-  for (int64_t t = 0; t < tiles; ++t) {
-    const int64_t begin = block.rows * t / tiles;
+  int64_t begin = 0;
+  for (int64_t t = 1; t <= tiles; ++t) {
+    const int64_t end = t == tiles ? block.rows : block.rows * t / tiles;
     const uint8_t* const a = block.a + begin * block.a_stride;
     int32_t* const sums = block.sums + begin * stride;
     int64_t panel = 0;
-    choose(block.rows * (t + 1) / tiles - begin, [&](int64_t width, Tile tile) {
+    choose(end - begin, [&](int64_t width, Tile tile) {
       for (; panel + width <= block.panels; panel += width) {
         tile(block, a, block.b + panel * block.panel_stride, sums + panel * 16, stride);
       }
     });
+    begin = end;
   }
 }
 

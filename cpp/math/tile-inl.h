@@ -31,11 +31,18 @@ inline constexpr int kTileRows = HWY_ARCH_ARM_A64 ? 6 : kTileLanes == 16 ? 14 : 
 inline constexpr int64_t kBlockK = 256;
 inline constexpr int64_t kTileStride = kBlockK + 16;
 
-// The most panels that a tile of so many rows takes at once: 1, 2, 4 or 8.
+// The most panels that a tile of so many rows takes at once: 1, 2, 4 or 8. One row of a GRU takes 3, one for each gate.
 constexpr int TilePanels(int rows) {
   if (kTileLanes == 16) return rows == 1 ? 8 : rows <= 3 ? 4 : 2;
   if (kTileLanes == 8) return rows == 1 ? 4 : rows == 2 ? 2 : 1;
   return rows == 1 ? 2 : 1;
+}
+
+// Of so many panels that are left, how many the next tile takes when the last one took `width`.
+inline int FittingPanels(int rows, int width, int64_t left) {
+  if (rows == 1 && left == 3 && width > 3) return 3;
+  while (width > left) width /= 2;
+  return width;
 }
 
 // What a tile starts from and does at its end.
@@ -158,7 +165,7 @@ void Tile(const float* HWY_RESTRICT a, const float* HWY_RESTRICT b, int64_t pane
 
 using TileFunction = void (*)(const float*, const float*, int64_t, int64_t, float*, int64_t, const TileStore&);
 
-// The tile for 1 <= rows <= kTileRows and a number of panels that is a power of two, at most TilePanels(rows).
+// The tile for 1 <= rows <= kTileRows and a number of panels that FittingPanels gives.
 template <int kRows = 1>
 TileFunction FindTile(int rows, int panels) {
   if constexpr (kRows > kTileRows) {
@@ -167,6 +174,9 @@ TileFunction FindTile(int rows, int panels) {
     if (rows != kRows) return FindTile<kRows + 1>(rows, panels);
     if constexpr (TilePanels(kRows) >= 8) {
       if (panels == 8) return &Tile<kRows, 8>;
+    }
+    if constexpr (kRows == 1 && TilePanels(kRows) > 3) {
+      if (panels == 3) return &Tile<kRows, 3>;
     }
     if constexpr (TilePanels(kRows) >= 4) {
       if (panels == 4) return &Tile<kRows, 4>;

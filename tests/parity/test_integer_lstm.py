@@ -14,7 +14,7 @@ from wherry.graph.values import QuantizedValue
 from wherry.pack.weights import pack_weight
 
 # steps, batch, inputs, units: inputs that end inside of a group of four rows, more steps than a chunk
-SIZES = [(3, 1, 8, 16), (5, 2, 7, 32), (70, 1, 33, 48), (2, 9, 1, 16), (1, 1, 6, 64)]
+SIZES = [(3, 1, 8, 16), (5, 2, 7, 32), (70, 1, 33, 48), (2, 9, 1, 16), (1, 1, 6, 64), (4, 1, 6, 256)]
 
 
 def sigmoid(x: np.ndarray) -> np.ndarray:
@@ -71,6 +71,19 @@ def test_sequences(size: tuple[int, int, int, int], zero_state: bool) -> None:
         assert np.median(np.abs(first - expected)) < 1e-6
     floats = run_kernel("BlockLSTMV2_f32_wi8", inputs, {}, wanted, isa=FLOAT_ISAS[-1])[6]
     assert np.abs(first - floats).max() <= 0.02 * np.abs(floats).max()
+
+
+def test_a_row_gets_the_same_bits_alone_and_in_a_batch() -> None:
+    steps, _, _, units = size = (3, 2, 6, 48)
+    named, _ = make_inputs(size, False)
+    for isa in ISAS:
+        results = []
+        for rows in (slice(0, 2), slice(0, 1), slice(1, 2)):
+            some = {**named, "x": named["x"][:, rows], "cs": named["cs"][rows], "h": named["h"][rows]}
+            wanted = [(np.float32, (steps, rows.stop - rows.start, units))] * 7
+            inputs = [np.array(steps, np.int64), *some.values()]
+            results.append(run_kernel("BlockLSTMV2_f32_di8", inputs, {}, wanted, 1, isa)[6])
+        assert_exact(np.concatenate(results[1:], axis=1), results[0])
 
 
 def test_the_other_ops() -> None:

@@ -16,7 +16,7 @@ SEQUENCE_OUTPUTS = ["i", "cs", "f", "o", "ci", "co", "h"]
 # steps, batch, inputs, units. Threads share the steps of the last two: by their units, by the rows of the batch.
 SIZES = [
     (5, 1, 7, 16), (3, 2, 20, 5), (1, 3, 4, 33), (70, 1, 3, 8), (9, 9, 17, 12), (2, 65, 3, 4), (4, 1, 300, 70),
-    (5, 1, 20, 250), (3, 300, 5, 16),
+    (5, 1, 20, 250), (3, 300, 5, 16), (4, 1, 20, 256),
 ]  # fmt: skip
 
 
@@ -167,7 +167,8 @@ def test_gru_block_cell(size: tuple[int, int, int], suffix: str, bits: int) -> N
 @pytest.mark.parametrize(("suffix", "bits"), FEW_FORMATS)
 @pytest.mark.parametrize("reset_after", [True, False])
 @pytest.mark.parametrize(
-    "size", [(5, 1, 7, 16), (70, 1, 6, 5), (3, 2, 20, 33), (2, 65, 3, 4), (4, 1, 20, 270), (3, 300, 5, 16)]
+    "size",
+    [(5, 1, 7, 16), (70, 1, 6, 5), (3, 2, 20, 33), (2, 65, 3, 4), (4, 1, 20, 270), (3, 300, 5, 16), (4, 1, 9, 256)],
 )
 def test_gru_sequence_is_the_keras_layer(
     size: tuple[int, int, int, int], reset_after: bool, suffix: str, bits: int
@@ -199,6 +200,35 @@ def test_gru_sequence_is_the_keras_layer(
         for index, result in enumerate(runs):
             assert_sums(result, expected, 1.0)
             assert_exact(result, runs[index // 3 * 3])
+
+
+@pytest.mark.parametrize(("suffix", "bits"), FEW_FORMATS)
+def test_a_row_gets_the_same_bits_alone_and_in_a_batch(suffix: str, bits: int) -> None:
+    """Alone it takes panel after panel of units; which rows are alone depends on the number of threads."""
+    steps, inputs, units = 3, 9, 48
+    x, state, cs = values(steps, 2, inputs), values(2, units, seed=1), values(2, units, seed=2)
+    lstm = pack_weight("MatMul", small_weight((inputs + units, 4 * units), suffix, bits))
+    b, none = values(4 * units, seed=3), np.zeros(units, np.float32)
+    kernel, recurrent = (pack_weight("MatMul", small_weight((k, 3 * units), suffix, bits)) for k in (inputs, units))
+
+    def lstm_inputs_of(rows: slice) -> list[Any]:
+        return [np.array(steps), x[:, rows], cs[rows], state[rows], lstm, none, none, none, b]
+
+    def gru_inputs_of(rows: slice) -> list[Any]:
+        return [x[:, rows], state[rows], kernel, recurrent, b[: 3 * units], b[units:]]
+
+    for isa in FLOAT_ISAS:
+        for op, inputs_of, outputs in (("BlockLSTMV2", lstm_inputs_of, 7), ("GRUSequence", gru_inputs_of, 1)):
+            together, *alone = (
+                run_kernel(f"{op}_f32_{suffix}", inputs_of(rows), {}, [(np.float32, shape)] * outputs, 1, isa)
+                for rows, shape in (
+                    (slice(0, 2), (steps, 2, units)),
+                    (slice(0, 1), (steps, 1, units)),
+                    (slice(1, 2), (steps, 1, units)),
+                )
+            )
+            for i in range(outputs):
+                assert_exact(np.concatenate([alone[0][i], alone[1][i]], axis=1), together[i])
 
 
 def test_gru_sequence_adds_both_biases_when_it_resets_before() -> None:

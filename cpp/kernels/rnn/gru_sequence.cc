@@ -115,8 +115,26 @@ void RunGruPart(const RunContext& context, const math::PanelMatrix& u, const Rec
       const int64_t at = row * n + part.unit_begin;
       return math::GruUnits{x, x + n, x + 2 * n, old + at, out + t * state + at};
     };
-    if (p.reset_after) {
-      all.Run(old, u, with_bias, sums, 3 * n, falling, scratch);
+    if (p.reset_after && TakesPanels(part, n)) {
+      const auto product = [&](int64_t panel, float* to) { all.RunPanel(old, u, panel, to, scratch); };
+      ForEachPanel(part, n, 3, with_bias.bias, falling, product, [&](const GateSums& from) {
+        math::GruUnits some = units(from.row);
+        const int64_t skip = from.unit - part.unit_begin;
+        some = {some.x_z + skip, some.x_r + skip, some.x_n + skip, some.old + skip, some.h + skip};
+        math::RunGruResetAfter(some, from.sums, from.sums + from.stride, from.sums + 2 * from.stride, from.count,
+                               context.isa());
+      });
+    } else if (p.reset_after) {
+      // Sums begin with the bias, as they do panel by panel: a row may be alone with some numbers of threads only.
+      for (int64_t row = part.row_begin; row < part.row_end; ++row) {
+        for (int64_t g = 0; g < 3; ++g) {
+          const int64_t at = g * n + part.unit_begin;
+          std::memcpy(sums + row * 3 * n + at, with_bias.bias + at, sizeof(float) * static_cast<size_t>(part.units()));
+        }
+      }
+      math::Epilogue to_bias;
+      to_bias.accumulate = true;
+      all.Run(old, u, to_bias, sums, 3 * n, falling, scratch);
       for (int64_t row = part.row_begin; row < part.row_end; ++row) {
         const float* const h = sums + row * 3 * n + part.unit_begin;
         math::RunGruResetAfter(units(row), h, h + n, h + 2 * n, part.units(), context.isa());

@@ -150,31 +150,36 @@ void RunLstmPart(const RunContext& context, const LstmOp& op, const LstmState& r
   const LstmParams<Products>& p = context.params<LstmParams<Products>>();
   const RecurrentPart part = p.split.part(index);
   const int64_t n = p.units;
-  const size_t bytes = static_cast<size_t>(part.units()) * sizeof(float);
+  float* outputs[kLstmOutputs];
+  for (int output = 0; output < kLstmOutputs; ++output) outputs[output] = OutputSteps(context, output, 0, 0);
   const float clip = p.cell_clip > 0.0F ? p.cell_clip : std::numeric_limits<float>::infinity();
-  math::LstmPeepholes peepholes;
-  if (run.peepholes.wci != nullptr) {
-    peepholes = {run.peepholes.wci + part.unit_begin, run.peepholes.wcf + part.unit_begin,
-                 run.peepholes.wco + part.unit_begin};
-  }
   typename Products::Part product(products, part, index);
   for (int64_t t = begin; t < end; ++t) {
     float* const gates = run.gates + (t - begin) * p.batch * 4 * n;
-    if (t >= run.first_product) {
-      product.Run(run.h[(t + 1) % 2], gates, t % 2 != 0);
-    }
-    for (int64_t row = part.row_begin; row < part.row_end; ++row) {
-      float* const row_gates = gates + row * 4 * n + part.unit_begin;
-      const int64_t at = row * n + part.unit_begin;
-      const math::LstmUnits units = {row_gates + op.i * n, row_gates + op.ci * n, row_gates + op.f * n,
-                                     row_gates + op.o * n, run.cs + at,           run.co + at,
+    const auto finish = [&](const GateSums& from) {
+      const int64_t at = from.row * n + from.unit;
+      const math::LstmUnits units = {from.sums + op.i * from.stride,
+                                     from.sums + op.ci * from.stride,
+                                     from.sums + op.f * from.stride,
+                                     from.sums + op.o * from.stride,
+                                     run.cs + at,
+                                     run.co + at,
                                      run.h[t % 2] + at};
-      math::RunLstmCell(units, peepholes, p.forget_bias, clip, part.units(), context.isa());
+      math::LstmPeepholes peepholes;
+      if (run.peepholes.wci != nullptr) {
+        peepholes = {run.peepholes.wci + from.unit, run.peepholes.wcf + from.unit, run.peepholes.wco + from.unit};
+      }
+      math::RunLstmCell(units, peepholes, p.forget_bias, clip, from.count, context.isa());
       const float* const values[kLstmOutputs] = {units.i, units.cs, units.f, units.o, units.ci, units.co, units.h};
       for (int output = 0; output < kLstmOutputs; ++output) {
-        float* const to = OutputSteps(context, output, t, p.batch * n);
-        if (to != nullptr) std::memcpy(to + at, values[output], bytes);
+        if (outputs[output] == nullptr) continue;
+        std::memcpy(outputs[output] + t * p.batch * n + at, values[output], static_cast<size_t>(from.count) * sizeof(float));
       }
+    };
+    if (t >= run.first_product) {
+      product.Run(run.h[(t + 1) % 2], gates, t % 2 != 0, finish);
+    } else {
+      ForEachRow(part, gates, 4 * n, n, finish);
     }
     barrier.Wait();
   }
@@ -214,7 +219,7 @@ Status RunLstm(RunContext& context, const LstmOp& op, math::DequantizePanel dequ
     run.peepholes = {context.input(x_index + 4).as<const float>(), context.input(x_index + 5).as<const float>(),
                      context.input(x_index + 6).as<const float>()};
   }
-  const Products products(context, p.products, p,
+  const Products products(context, p.products, p, p.split,
                           {context.input(x_index + 3), context.input(x_index + 7).as<const float>(), dequantize},
                           scratch + layout.products);
   // Most sequences start from zeros; adding zero times the weights would read them all for nothing.

@@ -30,6 +30,14 @@ struct LstmWeights {
   math::DequantizePanel dequantize;  // null for float32 and for whole numbers
 };
 
+// done(GateSums) for each row of a part, whose sums lie in gates [batch, ldc].
+template <class Done>
+void ForEachRow(const RecurrentPart& part, float* gates, int64_t ldc, int64_t units, const Done& done) {
+  for (int64_t row = part.row_begin; row < part.row_end; ++row) {
+    done(GateSums{row, part.unit_begin, part.units(), gates + row * ldc + part.unit_begin, units});
+  }
+}
+
 class FloatProducts {
  public:
   // Plain data, kept in the kernel's params.
@@ -54,8 +62,8 @@ class FloatProducts {
     return input > recurrent ? input : recurrent;
   }
 
-  FloatProducts(const RunContext& context, const Plan& plan, const LstmShape& shape, const LstmWeights& weights,
-                std::byte* scratch)
+  FloatProducts(const RunContext& context, const Plan& plan, const LstmShape& shape, const RecurrentSplit&,
+                const LstmWeights& weights, std::byte* scratch)
       : context_(context), plan_(plan), shape_(shape), scratch_(scratch), bias_(weights.bias) {
     input_ = PanelsOf(weights.w, shape.inputs + shape.units, shape.columns(), weights.dequantize);
     state_ = input_;
@@ -73,21 +81,35 @@ class FloatProducts {
     RunGemm(context_, plan, math::RowSource::Matrix(x, shape_.inputs), input_, epilogue, gates, shape_.columns(), scratch_);
   }
 
-  // Adds the state's product to a part's rows and columns of gates.
+  // A part of the step's products.
   class Part {
    public:
     Part(const FloatProducts& products, const RecurrentPart& part, int64_t index)
         : products_(products),
+          part_(part),
           product_(part, products.shape_.units, 0, kLstmGates, products.plan_.dequantizes, products.context_.isa()),
           scratch_(products.scratch_ + products.plan_.part_scratch * static_cast<size_t>(index)) {}
-    void Run(const float* h, float* gates, bool falling) {
+    // Adds the state's product to gates [batch, 4 * units], in place or beside them, and hands the sums to done(GateSums).
+    template <class Done>
+    void Run(const float* h, float* gates, bool falling, const Done& done) {
+      const int64_t units = products_.shape_.units;
+      const int64_t ldc = products_.shape_.columns();
+      if (TakesPanels(part_, units)) {
+        const auto product = [&](int64_t panel, float* sums) {
+          product_.RunPanel(h, products_.state_, panel, sums, scratch_);
+        };
+        ForEachPanel(part_, units, kLstmGates, gates + part_.row_begin * ldc, falling, product, done);
+        return;
+      }
       math::Epilogue add;
       add.accumulate = true;
-      product_.Run(h, products_.state_, add, gates, products_.shape_.columns(), falling, scratch_);
+      product_.Run(h, products_.state_, add, gates, ldc, falling, scratch_);
+      ForEachRow(part_, gates, ldc, units, done);
     }
 
    private:
     const FloatProducts& products_;
+    RecurrentPart part_;
     PartProduct product_;
     std::byte* scratch_;
   };
@@ -129,8 +151,8 @@ class CodeProducts {
     return 2 * SumBytes(shape) + (input > recurrent ? input : recurrent);
   }
 
-  CodeProducts(const RunContext& context, const Plan& plan, const LstmShape& shape, const LstmWeights& weights,
-               std::byte* scratch)
+  CodeProducts(const RunContext& context, const Plan& plan, const LstmShape& shape, const RecurrentSplit& split,
+               const LstmWeights& weights, std::byte* scratch)
       : context_(context), plan_(plan), shape_(shape), scratch_(scratch + 2 * SumBytes(shape)), bias_(weights.bias) {
     input_ = QuadsOf(weights.w, shape.inputs + shape.units, shape.columns());
     state_ = input_;
@@ -140,8 +162,16 @@ class CodeProducts {
     const RowCodes ones = StateRows(shape, 1);
     std::memset(ones.codes(scratch_), 0, static_cast<size_t>(ones.stride()));
     std::memset(ones.codes(scratch_) + ones.leading, 1, static_cast<size_t>(shape.units));
-    math::SumColumns(state_, ones.View(scratch_), context.isa(), state_sums);
-    for (int64_t i = 0; i < shape.columns(); ++i) input_sums[i] = input_.sums[i] - state_sums[i];
+    // Each thread reads what it will multiply.
+    context.threads().ForEach(split.unit_parts, [&](int64_t index, int) {
+      const RecurrentPart part = split.part(index);
+      for (int64_t gate = 0; gate < kLstmGates; ++gate) {
+        const int64_t first = gate * shape.units + part.unit_begin;
+        math::SumColumns(state_, ones.View(scratch_), first / math::kPanelColumns, part.units() / math::kPanelColumns,
+                         context.isa(), state_sums);
+        for (int64_t i = first; i < first + part.units(); ++i) input_sums[i] = input_.sums[i] - state_sums[i];
+      }
+    });
     input_.sums = input_sums;
     state_.sums = state_sums;
   }
@@ -166,22 +196,34 @@ class CodeProducts {
           part_(part),
           rows_(StateRows(products.shape_, part.rows())),
           scratch_(products.scratch_ + products.plan_.state_bytes * static_cast<size_t>(index)) {
-      plan_ = math::PlanCodeGemm(part.rows(), rows_.leading + rows_.k, products.shape_.columns(), false,
-                                 products.context_.isa(), 1);
+      const int64_t k = rows_.leading + rows_.k;
+      plan_ = math::PlanCodeGemm(part.rows(), k, products.shape_.columns(), false, products.context_.isa(), 1);
     }
-    void Run(const float* h, float* gates, bool) {
+    // As FloatProducts::Part::Run.
+    template <class Done>
+    void Run(const float* h, float* gates, bool falling, const Done& done) {
       const int64_t units = products_.shape_.units;
       const int64_t ldc = products_.shape_.columns();
       math::QuantizeRows(h + part_.row_begin * units, units, part_.rows(), units, rows_.leading, rows_.codes(scratch_),
                          rows_.stride(), rows_.scales(scratch_), products_.context_.isa());
       math::Epilogue add;
       add.accumulate = true;
+      const math::CodeRows rows = rows_.View(scratch_);
+      std::byte* const scratch = scratch_ + rows_.bytes();
+      if (TakesPanels(part_, units)) {
+        const auto product = [&](int64_t panel, float* sums) {
+          math::AddCodeRowProduct(rows, products_.state_, {panel, units / math::kPanelColumns, kLstmGates}, sums,
+                                  products_.context_.isa());
+        };
+        ForEachPanel(part_, units, kLstmGates, gates + part_.row_begin * ldc, falling, product, done);
+        return;
+      }
       for (int64_t gate = 0; gate < kLstmGates && plan_.tasks() > 0; ++gate) {
         plan_.panel_begin = (gate * units + part_.unit_begin) / math::kPanelColumns;
         plan_.panel_end = (gate * units + part_.unit_end) / math::kPanelColumns;
-        math::RunCodeGemmTask(plan_, rows_.View(scratch_), products_.state_, add, gates + part_.row_begin * ldc, ldc, 0,
-                              scratch_ + rows_.bytes());
+        math::RunCodeGemmTask(plan_, rows, products_.state_, add, gates + part_.row_begin * ldc, ldc, 0, scratch);
       }
+      ForEachRow(part_, gates, ldc, units, done);
     }
 
    private:

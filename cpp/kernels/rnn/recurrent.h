@@ -3,9 +3,14 @@
 // A step multiplies the state by the same weights as the step before, and at batch 1 reading them is all that takes
 // time. So each thread keeps to the same units at every step, with their columns of every gate: it finishes what it has
 // multiplied, meets the others once a step, and finds the weights that it read last in its own cache. Where the weights
-// are larger than the cache, odd steps go through them backwards (GemmPlan::falling).
+// are larger than the cache, odd steps go through them backwards.
+//
+// One row of the state takes a panel of units after another, of all gates at once, and makes the new state of its sums
+// while the next panel's weights are on their way.
 #ifndef WHERRY_KERNELS_RNN_RECURRENT_H_
 #define WHERRY_KERNELS_RNN_RECURRENT_H_
+
+#include <cstring>
 
 #include "kernels/panels.h"
 
@@ -24,6 +29,42 @@ struct RecurrentPart {
   int64_t rows() const { return row_end - row_begin; }
   int64_t units() const { return unit_end - unit_begin; }
 };
+
+// Sums of some units of one row: those of gate g, in the order of the weights' columns, are at sums + g * stride.
+struct GateSums {
+  int64_t row;
+  int64_t unit;
+  int64_t count;
+  float* sums;
+  int64_t stride;
+};
+
+// Whether a part goes panel by panel.
+inline bool TakesPanels(const RecurrentPart& part, int64_t units) {
+  return part.rows() == 1 && units % math::kPanelColumns == 0;
+}
+
+// For each panel of a part's units: product(panel, sums) adds to sums [gates][16], which begin as `start` has them for the
+// row (gate g at start + g * units); then done(GateSums) takes them.
+template <class Product, class Done>
+void ForEachPanel(const RecurrentPart& part, int64_t units, int gates, const float* start, bool falling,
+                  const Product& product, const Done& done) {
+  constexpr int64_t kUnits = math::kPanelColumns;
+  alignas(64) float sums[2][kMaxGates * kUnits];
+  GateSums ready{};  // taken only after the next product, the end of which then waits for weights, not for this
+  const int64_t first = part.unit_begin / kUnits;
+  const int64_t last = part.unit_end / kUnits - 1;
+  for (int64_t i = first; i <= last; ++i) {
+    const int64_t panel = falling ? first + last - i : i;
+    for (int g = 0; g < gates; ++g) {
+      std::memcpy(sums[i % 2] + g * kUnits, start + g * units + panel * kUnits, sizeof(float) * kUnits);
+    }
+    product(panel, sums[i % 2]);
+    if (i > first) done(ready);
+    ready = {part.row_begin, panel * kUnits, kUnits, sums[i % 2], kUnits};
+  }
+  if (last >= first) done(ready);
+}
 
 // Parts of a layer's step, at most one for each thread.
 struct RecurrentSplit {
@@ -61,7 +102,7 @@ inline RecurrentSplit SplitRecurrent(int64_t batch, int64_t units, int64_t gates
 class PartProduct {
  public:
   PartProduct(const RecurrentPart& part, int64_t units, int first_gate, int end_gate, bool dequantizes, Isa isa)
-      : part_(part), units_(units), count_(end_gate - first_gate) {
+      : part_(part), units_(units), isa_(isa), count_(end_gate - first_gate) {
     for (int i = 0; i < count_; ++i) {
       const int64_t column = (first_gate + i) * units;
       plans_[i] = math::PlanGemm(part.rows(), units, column + part.unit_begin, column + part.unit_end, dequantizes,
@@ -80,9 +121,16 @@ class PartProduct {
     }
   }
 
+  // For parts that take panels: adds to sums [gates][16] of the units' panel `panel`. Gates begin with the first.
+  void RunPanel(const float* state, const math::PanelMatrix& weights, int64_t panel, float* sums, std::byte* scratch) const {
+    math::AddRowProduct(state + part_.row_begin * units_, units_, weights, {panel, units_ / math::kPanelColumns, count_},
+                        sums, isa_, scratch);
+  }
+
  private:
   RecurrentPart part_;
   int64_t units_;
+  Isa isa_;
   int count_;
   math::GemmPlan plans_[kMaxGates];
 };
