@@ -72,6 +72,9 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace wherry::math {
 
+inline constexpr int64_t kRowsTogether = 16;
+inline constexpr int64_t kValuesTogether = 4096;
+
 ValueRange RangeOf(const float* values, int64_t count, Isa isa) {
   return WHERRY_SELECT(isa, FindRange)(values, count);
 }
@@ -95,12 +98,20 @@ void QuantizeRows(const float* values, int64_t stride, int64_t rows, int64_t k, 
                   int64_t code_stride, CodeScale* scales, Isa isa) {
   const auto range = WHERRY_SELECT(isa, FindRange);
   const auto quantize = WHERRY_SELECT(isa, QuantizeAll);
-  for (int64_t r = 0; r < rows; ++r, values += stride, codes += code_stride) {
-    scales[r] = ScaleOf(range(values, k));
-    if (leading > 0) std::memset(codes, 0, static_cast<size_t>(leading));
-    quantize(values, k, scales[r], codes + leading);
-    const int64_t rest = code_stride - leading - k;
-    if (rest > 0) std::memset(codes + leading + k, 0, static_cast<size_t>(rest));
+  const int64_t rest = code_stride - leading - k;
+  // A range, its scale and the first code wait for one another for longer than a short row takes; those of several rows
+  // do not, and while they are so few values they stay in the first-level cache.
+  const int64_t together = std::clamp<int64_t>(kValuesTogether / std::max<int64_t>(k, 1), 1, kRowsTogether);
+  ValueRange ranges[kRowsTogether];
+  for (int64_t first = 0; first < rows; first += together) {
+    const int64_t count = std::min(together, rows - first);
+    for (int64_t r = 0; r < count; ++r) ranges[r] = range(values + r * stride, k);
+    for (int64_t r = 0; r < count; ++r) scales[first + r] = ScaleOf(ranges[r]);
+    for (int64_t r = 0; r < count; ++r, values += stride, codes += code_stride) {
+      if (leading > 0) std::memset(codes, 0, static_cast<size_t>(leading));
+      quantize(values, k, scales[first + r], codes + leading);
+      if (rest > 0) std::memset(codes + leading + k, 0, static_cast<size_t>(rest));
+    }
   }
 }
 
