@@ -175,7 +175,7 @@ def compile(
     calibrate: for int8-static, samples of every input, by name or an .npz of them; the first axis counts samples
     calibration: how they give ranges: "minmax", "percentile", "percentile:P" or "least-error" (the default)
     tolerance: for int8-static, how far outputs may be from float32 on the samples, relative to the largest value (0.02
-        when not given); layers stay in float arithmetic until that holds
+        when not given); layers make codes as they run, or stay in float arithmetic, until that holds
 
     Raises LoadError, UsageError, MissingKernelError, BudgetError or PackError; each says what to do.
     """
@@ -214,7 +214,8 @@ def compile(
     provenance = _provenance(model, graph, quantize)
     if report is not None and report.static is not None:
         provenance["calibration"] = report.static.calibration
-        provenance["float layers"] = ", ".join(layer.name for layer in report.static.float_layers) or "none"
+        for form in ("dynamic", "float"):
+            provenance[f"{form} layers"] = ", ".join(report.static.names_of(form)) or "none"
     if budget:
         cut, needed = _write_within(program, path, budget, provenance, threads)
     else:

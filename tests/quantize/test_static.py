@@ -92,7 +92,7 @@ def test_small_net(tmp_path: Path, calibration: str) -> None:
     assert report.quantize is not None
     static = report.quantize.static
     assert static is not None
-    assert (static.layers, static.float_layers, static.samples) == (8, [], 16)
+    assert (static.layers, static.left, static.samples) == (8, [], 16)
     assert {kernel for kernel in report.kernels if "QLinear" not in kernel} == {
         "QuantizeLinear_f32_u8", "MaxPool_u8", "ConcatV2_x8", "Pad_x8",
     }  # fmt: skip
@@ -124,7 +124,7 @@ def test_partitions_change_no_bit(tmp_path: Path) -> None:
 def test_layers_stay_in_float_arithmetic_until_the_outputs_fit(tmp_path: Path) -> None:
     kept: list[int] = []
     errors: list[float] = []
-    for part in (None, 0.5, 1e-6):
+    for part in (None, 0.5, 1e-4):  # with all layers in floats, activations are fused: equal but for rounding
         tolerance = 1.0 if part is None else part * errors[0]
         report = wherry.compile(
             concrete(small_net), tmp_path / "m.wherry", quantize="int8-static", calibrate={"x": images(8)},
@@ -134,15 +134,55 @@ def test_layers_stay_in_float_arithmetic_until_the_outputs_fit(tmp_path: Path) -
         static = report.quantize.static
         assert static is not None
         assert static.error <= tolerance
-        assert all(layer.error > 0 and "tolerance" in layer.reason for layer in static.float_layers)
-        assert static.layers + len(static.float_layers) == 8
-        kept.append(len(static.float_layers))
-        named = [layer.name for layer in static.float_layers]
+        assert all(layer.error > 0 and "tolerance" in layer.reason for layer in static.left)
+        assert static.layers + len(static.left) == 8
+        kept.append(len(static.left))
         provenance = describe(tmp_path / "m.wherry")["facts"]
-        assert provenance["float layers"] == (", ".join(named) or "none")
+        for form in ("dynamic", "float"):
+            assert provenance[f"{form} layers"] == (", ".join(static.names_of(form)) or "none")
         errors.append(static.error)
     assert kept[0] == 0 < kept[1] <= kept[2] == 8
     assert errors[2] < errors[1] < errors[0]
+
+
+def gates(x: tf.Tensor) -> tf.Tensor:
+    """Convolutions and a depthwise one, each with an activation that codes take from a table."""
+    y = tf.nn.bias_add(tf.nn.conv2d(x, weights(3, 3, 3, 16), 2, "SAME"), weights(16))
+    y = tf.nn.depthwise_conv2d(y * tf.sigmoid(y), weights(3, 3, 16, 1) * 3, [1, 1, 1, 1], "SAME")
+    y = tf.nn.bias_add(y, weights(16))
+    y = tf.nn.bias_add(tf.nn.conv2d(y * tf.sigmoid(y), weights(1, 1, 16, 64), 1, "SAME"), weights(64))
+    y = tf.reduce_mean(y * (tf.nn.relu6(y + 3.0) * (1 / 6)), axis=[1, 2])
+    return tf.matmul(y, weights(64, 10)) + weights(10)
+
+
+def test_layers_that_leave_fixed_scales_get_their_activations_back(tmp_path: Path) -> None:
+    graph = quantized(gates, tolerance=1e-9)
+    wanted = run_graph(graph, {"x": images(1, 5)})["y"]
+    report = wherry.compile(graph, tmp_path / "m.wherry")
+    assert set(report.kernels) == {
+        "Conv2D_f32_wf32", "DepthwiseConv2dNative_f32_wf32", "MatMul_f32_wf32", "Mean_f32",
+    }  # fmt: skip
+    with wherry.Executor(tmp_path / "m.wherry") as executor:
+        np.testing.assert_allclose(executor.run({"x": images(1, 5)})["y"], wanted, atol=1e-5)
+
+
+def test_codes_that_are_made_as_a_layer_runs(tmp_path: Path) -> None:
+    """Where rows differ in size, ranges of their own lose less than one for all."""
+
+    def rows(x: tf.Tensor) -> tf.Tensor:
+        y = tf.nn.relu(tf.nn.bias_add(tf.nn.conv2d(x, weights(1, 1, 3, 64), 1, "SAME"), weights(64)))
+        return tf.nn.bias_add(tf.nn.conv2d(y, weights(1, 1, 64, 64), 1, "SAME"), weights(64))
+
+    x = images(8) * np.logspace(0, 3, SHAPE[2], dtype=np.float32)[None, None, :, None]
+    errors = []
+    for tolerance in (1.0, 0.01):
+        report = wherry.compile(
+            concrete(rows), tmp_path / "m.wherry", quantize="int8-static", calibrate={"x": x}, tolerance=tolerance
+        )
+        assert report.quantize is not None and report.quantize.static is not None
+        errors.append(report.quantize.static.error)
+    assert errors[1] <= 0.01 < errors[0]
+    assert "Conv2D_f32_di8" in report.kernels and report.quantize.static.names_of("dynamic")
 
 
 def test_what_has_no_kernel_on_codes_stays_float32(tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ def register(commands: Any) -> None:
     parser.add_argument(
         "--tolerance", type=float, metavar="X",
         help="int8-static: how far outputs may be from float32 on the samples, relative to the largest value (default: "
-        "0.02); layers stay in float arithmetic until that holds",
+        "0.02); layers make codes as they run, or stay in float arithmetic, until that holds",
     )
     plan = parser.add_mutually_exclusive_group()
     plan.add_argument("--memory-budget", metavar="SIZE", help="the most that running may add to a process: 64MB, 64MiB")
@@ -112,14 +112,16 @@ def show(report: CompileReport) -> None:
 
 
 def show_static(static: StaticReport) -> None:
-    layers, kept = counted(static.layers, "layer"), len(static.float_layers)
+    layers, left = counted(static.layers, "layer"), len(static.left)
     print(f"  {layers} and {counted(static.tensors, 'tensor')} in 8 bits, scales by {static.calibration} on "
           f"{counted(static.samples, 'sample')}: outputs differ by {static.error:.2%}")  # fmt: skip
     if static.error > static.tolerance:
         print(f"  more than the {static.tolerance:.2%} asked for: the model is too large to choose among its layers")
-    if kept:
-        print(f"  {counted(kept, 'layer')} in float arithmetic, as outputs may differ by {static.tolerance:.2%}:")
-        for layer in sorted(static.float_layers, key=lambda found: -found.error)[:5]:
-            print(f"    {layer.name} ({layer.op}): alone it changes outputs by {layer.error:.2%} rms")
-        if kept > 5:
-            print(f"    and {kept - 5} more (--json lists all)")
+    for form, how in (("dynamic", "on codes made as they run"), ("float", "in float arithmetic")):
+        if names := static.names_of(form):
+            print(f"  {counted(len(names), 'layer')} {how}, as outputs may differ by {static.tolerance:.2%}")
+    for layer in sorted(static.left, key=lambda found: -found.error)[:5]:
+        print(f"    {layer.name} ({layer.op}, {layer.form}): on fixed scales alone it changes outputs by "
+              f"{layer.error:.2%} rms")  # fmt: skip
+    if left > 5:
+        print(f"    and {left - 5} more (--json lists all)")

@@ -25,7 +25,7 @@ from wherry.errors import PassError
 from wherry.graph import DType, Graph, Node, Ref
 from wherry.passes import linear
 from wherry.passes.absorb_pads import zeros_around
-from wherry.passes.composite import make_composite
+from wherry.passes.composite import composite_attrs, composite_kernel, make_composite
 from wherry.passes.gated import Activation, gated_activation
 from wherry.passes.rewrite import Uses, become, bodies, is_float, rank_of
 
@@ -228,6 +228,26 @@ def _fuse_conv_composite(graph: Graph, uses: Uses, node: Node, activations: froz
     nodes = [node, *_activate(graph, activation, attrs)]
     make_composite(graph, nodes, "FusedConv2D", attrs, node.inputs, [Ref(activation.last.name)])
     return True
+
+
+def fuse_behind(graph: Graph) -> int:
+    """Activations that the passes for codes left behind convolutions, which now compute in floats. Returns how many."""
+    changed = fuse_composites(graph)
+    uses = Uses(graph)
+    for node in [node for node in graph.nodes.values() if _lacks_activation(node)]:
+        activation = _activation(graph, uses, Ref(node.name), COMPOSITE_ACTIVATIONS)
+        if activation is None:
+            continue
+        kernel, attrs = composite_kernel(node), composite_attrs(node)
+        assert kernel is not None
+        nodes = [node, *_activate(graph, activation, attrs)]
+        make_composite(graph, nodes, kernel, attrs, node.inputs, [Ref(activation.last.name)])
+        changed += 1
+    return changed
+
+
+def _lacks_activation(node: Node) -> bool:
+    return composite_kernel(node) in COMPOSITES.values() and composite_attrs(node).get("activation") == b""
 
 
 def _take_padding(graph: Graph, node: Node, attrs: dict[str, Any]) -> list[Node] | None:

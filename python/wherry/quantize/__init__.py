@@ -1,12 +1,12 @@
 """Weight formats, choosing which constants get one, and measuring what that costs in accuracy."""
 
-from wherry.quantize.apply import FloatLayer, QuantizeReport, StaticReport, TensorError, quantize_weights
+from wherry.quantize.apply import LeftLayer, QuantizeReport, StaticReport, TensorError, quantize_weights
 from wherry.quantize.arithmetic import ArithmeticReport, fit_arithmetic, integer_layers, set_arithmetic
 from wherry.quantize.formats import WeightScheme, parse_scheme
 
 __all__ = [
     "ArithmeticReport",
-    "FloatLayer",
+    "LeftLayer",
     "QuantizeReport",
     "StaticReport",
     "TensorError",

@@ -43,14 +43,16 @@ class QuantizeReport:
 
 
 @dataclass(frozen=True)
-class FloatLayer:
-    """A layer that computes in float arithmetic although it could compute on codes, and why.
+class LeftLayer:
+    """A layer that does not compute on codes of fixed scales although it could, and why.
 
-    error: what it alone does to the outputs in 8 bits, root mean square relative to the largest value.
+    form: "dynamic" (8-bit weights, codes of activations made as it runs) or "float".
+    error: what it alone does to the outputs on codes of fixed scales, root mean square relative to the largest value.
     """
 
     name: str
     op: str
+    form: str
     error: float
     reason: str
 
@@ -60,7 +62,7 @@ class StaticReport:
     """What int8-static did. layers: convolutions and products on codes. tensors: activations that are codes.
 
     tolerance: how far the largest difference of an output may be from float32, relative to its largest value;
-    error: how far it is on the samples, of the output where it is largest.
+    error: how far it is on the samples, of the output where it is largest. left: layers that are not on codes.
     """
 
     calibration: str
@@ -69,7 +71,10 @@ class StaticReport:
     error: float = 0.0
     layers: int = 0
     tensors: int = 0
-    float_layers: list[FloatLayer] = field(default_factory=list)
+    left: list[LeftLayer] = field(default_factory=list)
+
+    def names_of(self, form: str) -> list[str]:
+        return [layer.name for layer in self.left if layer.form == form]
 
 
 def weight_channels(op: str, position: int, rank: int, attrs: dict[str, object]) -> int | None:

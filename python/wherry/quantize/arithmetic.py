@@ -14,6 +14,8 @@ from wherry.ops.catalog import catalog
 from wherry.ops.rules import INTEGER, WeightUse, composite_op, rule_for
 from wherry.pack.stored import PANEL_WIDTH
 from wherry.quantize.formats import FLOAT16, quantize
+from wherry.quantize.layer_cost import DYNAMIC, FLOATS, LayerCost
+from wherry.quantize.search import Choices, Forms, search
 
 _RECURRENT = frozenset({"BlockLSTM", "BlockLSTMV2", "LSTMBlockCell"})
 MAX_DEPTH = 65536  # rows of a weight for which no sum of products of codes leaves int32 (cpp/math/qgemm.h)
@@ -75,7 +77,6 @@ class ArithmeticReport:
 MOST_MEASURED_BYTES = 400 << 20
 # Of the limit: other inputs than those measured may make more of an error.
 _MARGIN = 0.8
-_STRICTER = 0.9  # what the errors promised is not reached always: the next round asks for more
 
 
 def fit_arithmetic(
@@ -86,39 +87,37 @@ def fit_arithmetic(
     originals: name -> float32 value of each quantized constant. measure: the error at the outputs of a graph.
     """
     set_arithmetic(layers, True)
-    limit *= _MARGIN
     error = measure(graph)
-    report = ArithmeticReport(limit / _MARGIN, len(layers), error=error)
+    report = ArithmeticReport(limit, len(layers), error=error)
+    limit *= _MARGIN
     if error <= limit or sum(value.type.nbytes for value in originals.values()) > MOST_MEASURED_BYTES:
         return report
     codes = {name: graph.nodes[name].value for name in originals}
-    report.conclusive = _all_in_float(graph, layers, originals, measure) <= limit
-    _restore(graph, codes)
-    set_arithmetic(layers, True)
+    costs = {layer.name: LayerCost(graph, layer, FLOAT16.bits // 8) for layer in layers}
+
+    def take(forms: Forms) -> None:
+        _restore(graph, codes)
+        set_arithmetic(layers, True)
+        for layer in layers:
+            if forms[layer.name] == FLOATS:
+                _leave_in_float(graph, layer, originals)
+
+    def measure_forms(forms: Forms) -> float:
+        take(forms)
+        return measure(graph)
+
+    report.conclusive = measure_forms({layer.name: FLOATS for layer in layers}) <= limit
+    take({layer.name: DYNAMIC for layer in layers})
     if not report.conclusive:
         return report
-    errors = _each_alone(graph, layers, originals, measure)
-    sizes = {layer.name: sum(v.type.nbytes for v in _originals_of(layer, originals)) for layer in layers}
-    mean = sum(sizes.values()) / len(sizes)
-    # First those that take most of the error for the bytes and the time that they cost.
-    kept = sorted(layers, key=lambda layer: -(errors[layer.name] ** 2) / (sizes[layer.name] + mean / 4))
-    # Errors of layers are taken for independent: together they make the root of the sum of their squares.
-    target = limit
-    while kept and error > limit:
-        # The next one always; then as many as the errors say.
-        while True:
-            layer = kept.pop(0)
-            report.float_layers[layer.name] = errors[layer.name]
-            _leave_in_float(graph, layer, originals)
-            if math.hypot(*(errors[other.name] for other in kept)) <= target:
-                break
-        target *= _STRICTER
-        report.layers, report.error = len(kept), (error := measure(graph))
+    errors = {
+        name: {DYNAMIC: alone, FLOATS: 0.0} for name, alone in _each_alone(graph, layers, originals, measure).items()
+    }
+    found = search(Choices(errors, lambda name, form, _: costs[name].of(form), measure_forms, limit))
+    take(found.forms)
+    report.float_layers = {name: errors[name][DYNAMIC] for name, form in found.forms.items() if form == FLOATS}
+    report.layers, report.error = len(layers) - len(report.float_layers), found.error
     return report
-
-
-def _originals_of(layer: Node, originals: Mapping[str, Value]) -> list[Value]:
-    return [originals[ref.node] for ref in layer.inputs if ref.node in originals]
 
 
 def _each_alone(
@@ -149,15 +148,6 @@ def _each_alone(
 def _restore(graph: Graph, values: Mapping[str, Value | None]) -> None:
     for name, value in values.items():
         graph.nodes[name].value = value
-
-
-def _all_in_float(
-    graph: Graph, layers: list[Node], originals: Mapping[str, Value], measure: Callable[[Graph], float]
-) -> float:
-    """The error when all layers are left in float arithmetic. The graph stays like that."""
-    for layer in layers:
-        _leave_in_float(graph, layer, originals)
-    return measure(graph)
 
 
 def _leave_in_float(graph: Graph, layer: Node, originals: Mapping[str, Value]) -> None:

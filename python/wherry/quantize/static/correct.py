@@ -42,11 +42,12 @@ def means_of(graph: Graph, scales: Mapping[Ref, Scale], samples: Samples) -> dic
 
 
 def corrected_bias(
-    graph: Graph, node: Node, weight: np.ndarray, rounded: np.ndarray, means: Mapping[Ref, Means]
+    graph: Graph, node: Node, weight: np.ndarray, rounded: np.ndarray, means: Mapping[Ref, Means], codes: bool = True
 ) -> np.ndarray | None:
     """The bias of a layer whose weight is rounded, or None where it has none or the means are not known.
 
-    weight and rounded: [K, N] of a product (never transposed), or a filter of a convolution.
+    weight and rounded: [K, N] of a product (never transposed), or a filter of a convolution. codes: the layer reads
+    codes of a fixed scale, whose rounding is corrected as well.
     """
     if len(node.inputs) < 3:
         return None
@@ -54,14 +55,15 @@ def corrected_bias(
     if held is None or value is None:
         return None
     op = layers.op_of(node)
+    read = held.codes if codes else held.values
     if op in layers.DEPTHWISE:
         shift = weight[..., 0].sum((0, 1), dtype=np.float64) * held.values
-        shift -= rounded[..., 0].sum((0, 1), dtype=np.float64) * held.codes
+        shift -= rounded[..., 0].sum((0, 1), dtype=np.float64) * read
     else:
         axes = () if op in layers.PRODUCTS else (0, 1)
         before, after = (array.sum(axes, dtype=np.float64) if axes else array for array in (weight, rounded))
         if before.shape[0] != held.values.shape[0]:
             return None
-        shift = held.values @ before - held.codes @ after
+        shift = held.values @ before - read @ after
     corrected: np.ndarray = (value.numpy() + shift).astype(np.float32)
     return corrected

@@ -120,7 +120,8 @@ def choose(graph: Graph, kept: Collection[str]) -> set[str]:
     Convolutions and products do wherever they can. Other nodes do when one of their inputs is codes already and what
     they make is read as codes.
     """
-    order = [node for node in graph.topological() if node.name in graph.reachable()]
+    needed = graph.reachable()
+    order = [node for node in graph.topological() if node.name in needed]
     chosen: set[str] = set()
     for node in order:
         if node.name in kept or node.op in ("Const", "Placeholder") or not can_compute(graph, node):

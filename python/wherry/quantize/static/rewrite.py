@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -35,9 +35,11 @@ _DROPPED = ("fused_ops", "num_args", "epsilon", "T", "data_format", "transpose_a
 
 @dataclass
 class Rewritten:
-    """weights: constant of codes -> the constant that it was made of. tensors: how many activations are codes."""
+    """weights: constant of codes -> the constant that it was made of. dynamic: those of them whose layers make codes of
+    their activations as they run. tensors: how many activations are codes of fixed scales."""
 
     weights: dict[str, str] = field(default_factory=dict)
+    dynamic: set[str] = field(default_factory=set)
     tensors: int = 0
 
 
@@ -66,9 +68,17 @@ def tie_scales(graph: Graph, chosen: set[str], scales: dict[Ref, Scale]) -> None
 
 
 class _Rewriter:
-    def __init__(self, graph: Graph, chosen: set[str], scales: Mapping[Ref, Scale], means: Mapping[Ref, Means]) -> None:
+    def __init__(
+        self,
+        graph: Graph,
+        chosen: set[str],
+        scales: Mapping[Ref, Scale],
+        means: Mapping[Ref, Means],
+        dynamic: Collection[str],
+    ) -> None:
         self.graph = graph
         self.chosen = chosen
+        self.dynamic = dynamic
         self.scales = scales
         self.means = means
         self.codes: dict[Ref, tuple[Ref, Scale]] = {}
@@ -88,8 +98,11 @@ class _Rewriter:
                 continue
             if node.name in self.chosen:
                 self._compute(node)
-            else:
-                node.inputs = [self._float(ref) for ref in node.inputs]
+                continue
+            if node.name in self.dynamic:
+                self._round_weight(node, layers.op_of(node))
+                self.report.dynamic.add(node.inputs[1].node)
+            node.inputs = [self._float(ref) for ref in node.inputs]
         graph.outputs = {name: self._float(ref) for name, ref in graph.outputs.items()}
         graph.remove_unreachable()
         self.report.tensors = sum(codes.node in graph.nodes for codes, _ in self.codes.values())
@@ -189,7 +202,7 @@ class _Rewriter:
         node.inputs[1] = self.weight_codes[key]
         rounded = graph.nodes[node.inputs[1].node].value
         assert rounded is not None
-        bias = corrected_bias(graph, node, weight, rounded.numpy(), self.means)
+        bias = corrected_bias(graph, node, weight, rounded.numpy(), self.means, codes=node.name in self.chosen)
         if bias is not None:
             node.inputs[2] = self._constant(f"{node.name}/bias", bias)
 
@@ -239,10 +252,18 @@ class _Rewriter:
         self.codes[Ref(node.name)] = lookup_node(self.graph, f"{node.name}/codes", codes, table), scale
 
 
-def rewrite(graph: Graph, chosen: set[str], scales: Mapping[Ref, Scale], means: Mapping[Ref, Means]) -> Rewritten:
+def rewrite(
+    graph: Graph,
+    chosen: set[str],
+    scales: Mapping[Ref, Scale],
+    means: Mapping[Ref, Means],
+    dynamic: Collection[str] = (),
+) -> Rewritten:
     """Rewrites the graph in place.
+
+    dynamic: layers that are not chosen and get 8-bit weights all the same.
 
     scales: of `tensors_to_observe`, after `tie_scales`. means: of the same tensors; a layer whose input is not there
     keeps its bias. Raises LoadError naming the weight when one is not finite.
     """
-    return _Rewriter(graph, chosen, scales, means).run()
+    return _Rewriter(graph, chosen, scales, means, dynamic).run()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -11,6 +12,8 @@ import numpy as np
 
 from wherry.errors import UsageError, WherryError
 from wherry.graph import TensorType
+
+_HELD_OUT = 4
 
 SampleSource = str | os.PathLike[str] | Mapping[str, np.ndarray]
 
@@ -41,6 +44,7 @@ class Samples:
             raise UsageError(f"{self._name}: the inputs have different numbers of samples: {counts}")
         if self.count == 0:
             raise UsageError(f"{self._name}: there is no sample in it; save at least one of every input")
+        self._held_out = 0  # one batch in so many is left out
         for batch in self.batches():
             self._check(batch)
 
@@ -65,12 +69,18 @@ class Samples:
     def batch_size(self) -> int:
         return max((shape[0] for _, shape in self._inputs.values() if shape), default=1)
 
+    def without_held_out(self) -> Samples:
+        """The same but for one batch in four, where there are at least eight."""
+        rest = copy.copy(self)
+        rest._held_out = _HELD_OUT if -(-self.count // max(self.batch_size, 1)) >= 2 * _HELD_OUT else 0
+        return rest
+
     def batches(self) -> Iterator[dict[str, np.ndarray]]:
         """Every batch by input name. Only one is in memory at a time."""
         size = max(self.batch_size, 1)
         readers = {name: self._rows(name, size) for name in self._inputs}
         first: dict[str, np.ndarray] = {}
-        for _ in range(-(-self.count // size)):
+        for number in range(-(-self.count // size)):
             batch = {name: next(reader) for name, reader in readers.items()}
             first = first or batch
             for name, (_, shape) in self._inputs.items():
@@ -80,7 +90,8 @@ class Samples:
                     again = np.resize(first[name] if len(first[name]) else held, (lacking, *held.shape[1:]))
                     held = np.concatenate([held, again])
                 batch[name] = np.ascontiguousarray(held if shape else held.reshape(()))
-            yield batch
+            if not self._held_out or number % self._held_out:
+                yield batch
 
     # Where they come from: arrays, or members of an .npz that are read row by row.
 
