@@ -34,7 +34,7 @@ _BYTES_PER_SECOND = 25e9  # behind the core's own cache, either way
 _NEAR_BYTES = 512 << 10  # a smaller tensor is still in that cache when it is read
 _STRIP_ROWS = 2  # the least height of strips that computes well
 _WEIGHT_BYTES = 512 << 10  # of a chain; they are read again for every strip
-_RANGES = 4  # of rows, one for each thread, that overlap at their edges: threads that a phone would use
+_RANGES = 2  # of rows, one for each thread, that overlap at their edges
 
 
 @dataclass(frozen=True)
