@@ -21,7 +21,7 @@ from wherry.selection.scan import scan_all
 def test_model_and_pack_agree(quantize: str | None, tmp_path: Path) -> None:
     of_graph = wherry.scan(support.graph(), quantize=quantize)
     of_pack = wherry.scan(support.pack(tmp_path, quantize=quantize, partitions=4))
-    assert of_graph.kernels == of_pack.kernels
+    assert tuple(use for use in of_graph.kernels if not use.instead_of) == of_pack.kernels
     assert set(of_pack.keys) <= set(catalog().kernels)
     convolutions = [use for use in of_pack.kernels if use.op == "Conv2D"]  # small ones stay in float32
     assert sum(use.count for use in convolutions) == support.BLOCKS + 1
@@ -46,6 +46,37 @@ def test_command_prints_json_and_table(tmp_path: Path, capsys: pytest.CaptureFix
     assert json.loads(printed)["version"] == 1
     assert main(["scan", str(pack)]) == 0
     assert capsys.readouterr().out == wherry.scan(pack).table() + "\n"
+
+
+def test_kernels_of_layers_that_stay_in_float_arithmetic_are_foreseen(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, pack = tmp_path / "small.keras", tmp_path / "small.wherry"
+    support.network().save(model)
+
+    def scanned(*arguments: str) -> dict[str, str]:
+        assert main(["scan", *arguments, "--json"]) == 0
+        return {use["key"]: use["instead_of"] for use in json.loads(capsys.readouterr().out)["kernels"]}
+
+    of_model = scanned(str(model), "--quantize", "int8")
+    possible = {key for key, instead_of in of_model.items() if instead_of}
+    assert possible and all(of_model[key].removesuffix("di8") == key.removesuffix("wf16") for key in possible)
+
+    monkeypatch.setattr("wherry.compiler.OUTPUT_LIMIT", 0.003)  # a fifth of what all layers on codes make
+    assert main(["compile", str(model), "-o", str(pack), "--quantize", "int8"]) == 0
+    capsys.readouterr()
+    of_pack = scanned(str(pack))
+    assert possible & of_pack.keys() and of_pack.keys() <= of_model.keys() and not any(of_pack.values())
+
+    assert main(["scan", str(model), "--quantize", "int8"]) == 0
+    table = capsys.readouterr().out
+    assert all(f"{key} instead of {of_model[key]}" in table for key in possible)
+    assert main(["header", str(model), "--quantize", "int8"]) == 0
+    header = capsys.readouterr().out
+    assert all(f"#define WHERRY_SELECT_{key} 1" in header for key in of_model)
+    (tmp_path / "scan.json").write_text(wherry.scan(str(model), quantize="int8").to_json())
+    both = {use.key: use.instead_of for use in scan_all([pack, tmp_path / "scan.json"]).kernels}
+    assert both == {key: "" if key in of_pack else instead_of for key, instead_of in of_model.items()}
 
 
 def test_missing_kernels_are_all_named() -> None:
@@ -74,6 +105,8 @@ def test_bad_input(tmp_path: Path) -> None:
         wherry.scan(tmp_path / "absent.wherry")
     with pytest.raises(UsageError, match="compiled already"):
         wherry.scan(support.pack(tmp_path), quantize="int8")
+    with pytest.raises(UsageError, match="scan the pack"):
+        wherry.scan(support.graph(), quantize="int8-static")
     with pytest.raises(UsageError, match="at least one"):
         scan_all([])
 

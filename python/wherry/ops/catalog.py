@@ -17,6 +17,10 @@ from wherry.resources import source_dir
 _LINE = re.compile(r'^WHERRY_KERNEL\((\w+),\s*"([^"]*)",\s*"([^"]*)",\s*"([^"]*)"\)\s*$')
 
 
+# How keys end whose kernels multiply 8-bit weights in whole numbers, and float16 weights in float32.
+_CODES = "_di8"
+_HALF_WEIGHTS = "_wf16"
+
 _CONSTRAINT = re.compile(r"(\w+)=([\w|]+)")
 
 
@@ -69,6 +73,13 @@ class Catalog:
         """
         found = [k for k in self.by_op.get(op, ()) if k.suffix == suffix and k.accepts(attrs or {})]
         return min(found, key=lambda kernel: kernel.key != f"{op}_{suffix}", default=None)
+
+    def in_floats(self, key: str) -> str | None:
+        """The kernel of the same op that serves a layer of `key` whose products whole numbers would move too far (see
+        wherry.quantize.arithmetic): float arithmetic, float16 weights. None when `key` does not multiply codes."""
+        if not key.endswith(_CODES):
+            return None
+        return self.by_key(key.removesuffix(_CODES) + _HALF_WEIGHTS).key
 
 
 def read_catalog(kernels_dir: Path) -> Catalog:

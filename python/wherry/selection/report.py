@@ -20,6 +20,8 @@ class KernelUse:
 
     key: what the header selects, e.g. Conv2D_f32_wi8; op and types are its two parts
     count: steps that call it. weight_bytes: of the constants that they read, each counted once. macs: of their products
+    instead_of: for a kernel that steps may need, the one whose place it takes in layers that compiling leaves in float
+        arithmetic; only the pack says whether there are such layers
     """
 
     key: str
@@ -28,11 +30,12 @@ class KernelUse:
     count: int
     weight_bytes: int
     macs: int
+    instead_of: str = ""
 
     def plus(self, other: KernelUse) -> KernelUse:
         return KernelUse(
             self.key, self.op, self.types, self.count + other.count, self.weight_bytes + other.weight_bytes,
-            self.macs + other.macs,
+            self.macs + other.macs, self.instead_of if other.instead_of else "",
         )
 
 
@@ -85,12 +88,19 @@ class ScanReport:
         ]
         rule = "  ".join("-" * width for width in widths)
         models = ", ".join(f"{model.name} ({model.source})" for model in self.models)
-        return "\n".join([f"models: {models}", "", lines[0], rule, *lines[1:-1], rule, lines[-1]])
+        return "\n".join([f"models: {models}", "", lines[0], rule, *lines[1:-1], rule, lines[-1], *self._notes()])
+
+    def _notes(self) -> list[str]:
+        notes = [f"  {use.key} instead of {use.instead_of}" for use in self.kernels if use.instead_of]
+        if not notes:
+            return []
+        why = "Layers that would move the outputs too far are compiled in float arithmetic, and need"
+        return ["", why, *notes, "Which, the pack says: scan it, or build from it, for its kernels alone."]
 
 
-def kernel_use(key: str, count: int, weight_bytes: int, macs: int) -> KernelUse:
+def kernel_use(key: str, count: int, weight_bytes: int, macs: int, instead_of: str = "") -> KernelUse:
     op, _, types = key.partition("_")
-    return KernelUse(key, op, types, count, weight_bytes, macs)
+    return KernelUse(key, op, types, count, weight_bytes, macs, instead_of)
 
 
 def merge(reports: Iterable[ScanReport]) -> ScanReport:

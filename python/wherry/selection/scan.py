@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from wherry.errors import PackError, UsageError
+from wherry.ops.catalog import catalog
 from wherry.ops.cost import macs
 from wherry.pack.format import Place
 from wherry.pack.reader import Pack, is_pack, read_pack
@@ -17,16 +18,15 @@ from wherry.selection.report import ScannedModel, ScanReport, kernel_use, merge,
 
 class _Tally:
     def __init__(self) -> None:
-        self._counts: dict[str, list[int]] = {}
+        self._counts: dict[str, tuple[int, int, int]] = {}
 
     def add(self, key: str, weight_bytes: int, cost: int) -> None:
-        row = self._counts.setdefault(key, [0, 0, 0])
-        row[0] += 1
-        row[1] += weight_bytes
-        row[2] += cost
+        steps, held, macs_so_far = self._counts.get(key, (0, 0, 0))
+        self._counts[key] = (steps + 1, held + weight_bytes, macs_so_far + cost)
 
     def report(self, model: ScannedModel) -> ScanReport:
-        return ScanReport((model,), tuple(kernel_use(key, *self._counts[key]) for key in sorted(self._counts)))
+        uses = [kernel_use(key, *self._counts[key]) for key in sorted(self._counts)]
+        return ScanReport((model,), tuple(uses))
 
 
 def _op(key: str) -> str:
@@ -70,8 +70,12 @@ def scan(
     model: a pack's path; a scan's JSON file; or what `wherry.load` takes, or a Graph (which is then optimised in place
         and lowered; `quantize` decides which weight formats its kernels must read)
 
+    With int8, a model's kernels include those of layers that compiling may leave in float arithmetic (`instead_of` of
+    KernelUse); a pack has only what it needs. What int8-static computes on codes is up to the samples, so its packs are
+    scanned, not its models.
+
     Raises MissingKernelError with a line for each node that no kernel of the runtime serves; PackError or LoadError for
-    a file that cannot be read.
+    a file that cannot be read; UsageError for options that do not fit.
     """
     if isinstance(model, str | os.PathLike):
         path = Path(model)
@@ -88,13 +92,22 @@ def scan(
     from wherry.quantize import integer_layers, parse_scheme, quantize_weights, set_arithmetic
 
     scheme = parse_scheme(quantize)
+    if scheme is not None and scheme.static:
+        raise UsageError(f"{quantize}: samples decide which kernels a model needs; compile it and scan the pack")
     graph = optimised(model, signature=signature, input_shapes=input_shapes, outputs=outputs)
     if scheme is not None:
         quantize_weights(graph, scheme)
-        if scheme.integer:  # compiling may leave some layers in float arithmetic: the pack says which
+        if scheme.integer:
             set_arithmetic(integer_layers(graph), True)
     source = Path(model).name if isinstance(model, str | os.PathLike) else type(model).__name__
-    return scan_program(lower(graph), source)
+    report = scan_program(lower(graph), source)
+    return merge([report, _fallbacks(report)])
+
+
+def _fallbacks(report: ScanReport) -> ScanReport:
+    """The kernels of layers that compiling may leave in float arithmetic."""
+    uses = [(catalog().in_floats(key), key) for key in report.keys]
+    return ScanReport((), tuple(kernel_use(instead, 0, 0, 0, key) for instead, key in uses if instead is not None))
 
 
 def scan_all(models: Sequence[Any], **options: Any) -> ScanReport:
