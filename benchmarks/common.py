@@ -33,9 +33,9 @@ MB = 1_000_000  # every size printed is in units of 10^6 bytes
 
 _RESULT = "benchmark-case-result "
 _FLAGS = (
-    *("avx2", "fma", "f16c", "avx512f", "avx512vl", "avx512_vnni", "avx_vnni", "avx512_bf16"),  # x86
+    *("avx2", "fma", "f16c", "avx512f", "avx512vl", "avx512_vnni", "avx_vnni", "avx512_bf16", "avx512_fp16"),  # x86
     *("amx_int8", "amx_bf16"),
-    *("asimd", "asimddp", "i8mm", "bf16", "sve"),  # ARM
+    *("asimd", "asimdhp", "asimddp", "i8mm", "bf16", "sve"),  # ARM
 )
 
 

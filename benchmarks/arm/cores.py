@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-A55 = "Arm Cortex-A55 Software Optimization Guide: Q-form FMLA and SDOT, one a cycle"
+A55 = "Arm Cortex-A55 Software Optimization Guide: Q-form FMLA (of halves too) and SDOT, one a cycle"
 A76 = "Arm Cortex-A76 Software Optimization Guide: FMLA and SDOT on both vector pipes"
 N1 = "Arm Neoverse N1 Software Optimization Guide: FMLA and SDOT on both vector pipes"
 N2 = "Arm Neoverse N2 Software Optimization Guide: USMMLA on both vector pipes"

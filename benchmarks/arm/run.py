@@ -47,6 +47,7 @@ class Kernel:
 
 KERNELS = (
     Kernel("float32", "gemm.cc", "4TileILi6ELi1EE", "fmla", 4, "fmla v{}.4s, v30.4s, v31.s[1]"),
+    Kernel("float16", "hgemm_neon.cc", "4TileILi8EE", "fmla", 8, "fmla v{}.8h, v30.8h, v15.h[1]"),
     Kernel("int8, SDOT", "qgemm_dot.cc", "10SignedTileILi6EE", "sdot", 16, "sdot v{}.4s, v30.16b, v31.4b[1]"),
     Kernel(
         "int8, USMMLA", "qgemm_dot.cc", "8PairTileILi3EE", "usmmla", 32, "usmmla v{}.4s, v30.16b, v31.16b",

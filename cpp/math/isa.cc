@@ -11,8 +11,10 @@ const char* IsaName(Isa isa) {
     case Isa::kAvxVnni: return "AVX-VNNI";
     case Isa::kAvx512: return "AVX-512";
     case Isa::kAvx512Vnni: return "AVX-512 VNNI";
+    case Isa::kAvx512Fp16: return "AVX-512 FP16";
     case Isa::kAmx: return "AMX";
     case Isa::kDotProduct: return "dot product";
+    case Isa::kFp16: return "FP16";
     case Isa::kI8mm: return "I8MM";
   }
   return "unknown";
@@ -39,6 +41,10 @@ bool HasIsa(Isa isa) {
     case Isa::kAvx512Vnni:
       return cpu.avx512_vnni;
 #endif
+#if defined(WHERRY_ISA_AVX512FP16)
+    case Isa::kAvx512Fp16:
+      return cpu.avx512_fp16;
+#endif
 #if defined(WHERRY_ISA_AMX)
     case Isa::kAmx:
       return cpu.amx_int8;
@@ -46,6 +52,10 @@ bool HasIsa(Isa isa) {
 #if defined(WHERRY_ISA_DOTPROD)
     case Isa::kDotProduct:
       return cpu.dot_product;
+#endif
+#if defined(WHERRY_ISA_FP16)
+    case Isa::kFp16:
+      return cpu.fp16;
 #endif
 #if defined(WHERRY_ISA_I8MM)
     case Isa::kI8mm:

@@ -13,13 +13,15 @@ enum class Isa : uint8_t {
   kAvxVnni = 2,     // products of 8-bit codes in one instruction, 256 bits
   kAvx512 = 3,      // F, DQ, BW, CD, VL
   kAvx512Vnni = 4,  // products of 8-bit codes in one instruction, 512 bits
-  kAmx = 5,         // tiles of 8-bit codes
-  kDotProduct = 6,  // 64-bit ARM from here on: products of 8-bit codes in one instruction
-  kI8mm = 7,        // two rows by two columns of 8-bit codes in one instruction
+  kAvx512Fp16 = 5,  // multiply-adds of halves, 512 bits
+  kAmx = 6,         // tiles of 8-bit codes
+  kDotProduct = 7,  // 64-bit ARM from here on: products of 8-bit codes in one instruction
+  kFp16 = 8,        // multiply-adds of halves
+  kI8mm = 9,        // two rows by two columns of 8-bit codes in one instruction
 };
 
 // The most levels that there are; a number from 0 on that names none of them is no level.
-inline constexpr int kIsas = 8;
+inline constexpr int kIsas = 10;
 
 // "AVX-512 VNNI"; for people.
 const char* IsaName(Isa isa);

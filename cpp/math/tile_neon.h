@@ -1,6 +1,7 @@
 // The inner loop of products on 64-bit ARM: a tile of 1 to 6 rows by 16 columns whose sums stay in registers. A multiply
 // takes one lane of a vector of A, which holds four neighbouring lanes of a row, so that A costs a load for every 16
-// multiplies and B one for every 6: 24 sums, 6 vectors of A and 2 of B fill the 32 registers.
+// multiplies and B one for every 6: 24 sums, 6 vectors of A and 2 of B fill the 32 registers. Halves have eight lanes, and
+// two vectors to a row of 16 columns: tiles of up to 8 rows.
 //
 // Every instruction is a statement of volatile assembly, because their order is the point and compilers rearrange
 // intrinsics (clang 22 then spills). Each register of B is loaded again right behind its last use, a row's worth of
@@ -28,14 +29,14 @@ struct FloatLanes {
 };
 
 // kRowBytes: from one row of A to the next. kStepBytes: from one step, which is 16 bytes of each row, to the next.
-template <typename Lanes, int kRows, int64_t kRowBytes, int64_t kStepBytes>
+// kVectors: of a row of the tile.
+template <typename Lanes, int kRows, int64_t kRowBytes, int64_t kStepBytes, int kVectors = 4>
 class NeonTile {
  public:
   using Vector = typename Lanes::Vector;
-  static constexpr int kVectors = 4;  // of a row of the tile: 16 columns
   using Sums = Vector[kRows][kVectors];
 
-  // sums += A x B over `steps` >= 1 steps. b: for each lane of a step 64 bytes, one word a column.
+  // sums += A x B over `steps` >= 1 steps. b: for each lane of a step kVectors vectors.
   [[gnu::always_inline]] static void Run(const void* a, const void* b, int64_t steps, Sums& sums) {
     asm volatile("" ::: "memory");  // what was stored to A and B is there
     NeonTile tile(static_cast<const char*>(a), static_cast<const char*>(b));

@@ -48,7 +48,8 @@ CpuFeatures Detect() {
   found.avx2 = saves_ymm && fma && f16c && Bit(b, 3) && Bit(b, 5) && Bit(b, 8);
   found.avx512 = found.avx2 && saves_zmm && Bit(b, 16) && Bit(b, 17) && Bit(b, 28) && Bit(b, 30) && Bit(b, 31);
   found.avx512_vnni = found.avx512 && Bit(c, 11);
-  found.amx_int8 = found.avx512_vnni && saves_tiles && Bit(d, 24) && Bit(d, 25) && MayUseTiles();
+  found.avx512_fp16 = found.avx512_vnni && Bit(d, 23);
+  found.amx_int8 = found.avx512_fp16 && saves_tiles && Bit(d, 24) && Bit(d, 25) && MayUseTiles();
   if (__get_cpuid_count(7, 1, &a, &b, &c, &d) != 0) found.avx_vnni = found.avx2 && Bit(a, 4);
   return found;
 }
@@ -57,10 +58,13 @@ CpuFeatures Detect() {
 
 // Bits of the kernel's interface, Documentation/arch/arm64/elf_hwcaps.rst: older headers do not have the names.
 CpuFeatures Detect() {
-  constexpr unsigned long kDotProduct = 1UL << 20, kI8mm = 1UL << 13;
+  constexpr unsigned long kScalarHalves = 1UL << 9, kHalves = 1UL << 10, kDotProduct = 1UL << 20, kI8mm = 1UL << 13;
   CpuFeatures found;
-  found.dot_product = (getauxval(AT_HWCAP) & kDotProduct) != 0;
-  found.i8mm = found.dot_product && (getauxval(AT_HWCAP2) & kI8mm) != 0;
+  const unsigned long has = getauxval(AT_HWCAP);
+  found.dot_product = (has & kDotProduct) != 0;
+  // On top of dot products: phones with Samsung's M3 cores beside A55 claim halves, which the M3 lacks, but not those.
+  found.fp16 = found.dot_product && (has & kScalarHalves) != 0 && (has & kHalves) != 0;
+  found.i8mm = found.fp16 && (getauxval(AT_HWCAP2) & kI8mm) != 0;
   return found;
 }
 
@@ -75,7 +79,8 @@ bool SystemSays(const char* name) {
 CpuFeatures Detect() {
   CpuFeatures found;
   found.dot_product = SystemSays("hw.optional.arm.FEAT_DotProd");
-  found.i8mm = found.dot_product && SystemSays("hw.optional.arm.FEAT_I8MM");
+  found.fp16 = found.dot_product && SystemSays("hw.optional.arm.FEAT_FP16");
+  found.i8mm = found.fp16 && SystemSays("hw.optional.arm.FEAT_I8MM");
   return found;
 }
 

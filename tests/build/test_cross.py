@@ -43,8 +43,8 @@ MACHINES = (
     Machine(
         "linux-arm64", (2, 183),
         {
-            "cortex-a53": ("portable",), "cortex-a76": ("portable", "dot product"),
-            "max": ("portable", "dot product", "I8MM"),
+            "cortex-a53": ("portable",), "cortex-a76": ("portable", "dot product", "FP16"),
+            "max": ("portable", "dot product", "FP16", "I8MM"),
         },
         0.0,
     ),

@@ -45,7 +45,7 @@ def test_definitions_of_host() -> None:
         "WHERRY_BUILD_SHARED": True,
         "WHERRY_BUILD_SYMBOLS": True,
         "WHERRY_HIGHWAY_DIR": "/hwy",
-        "WHERRY_ISAS": "avx2;avx512;vnni;amx;dotprod;i8mm",
+        "WHERRY_ISAS": "avx2;avx512;vnni;fp16;amx;dotprod;i8mm",
         "WHERRY_SELECTION_DIR": "/sel",
         "WHERRY_STATIC_RUNNER": False,
     }
@@ -54,7 +54,7 @@ def test_definitions_of_host() -> None:
 def test_definitions_of_arm() -> None:
     told = driver.definitions(load_target("linux-arm64"), Path("/sel"), None, Path("/zig"), "/usr/bin/ccache")
     assert told["WHERRY_ZIG"] == "/zig" and told["WHERRY_STATIC_RUNNER"] is True
-    assert told["WHERRY_ISAS"] == "dotprod;i8mm"
+    assert told["WHERRY_ISAS"] == "dotprod;fp16;i8mm"
     assert "WHERRY_HIGHWAY_DIR" not in told and "CMAKE_C_COMPILER_LAUNCHER" not in told
 
 

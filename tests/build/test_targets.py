@@ -24,7 +24,7 @@ def test_host_uses_the_machines_compiler_and_arm_uses_zig() -> None:
     assert load_target("host").toolchain is None and not load_target("host").needs_zig
     arm = load_target("linux-arm64")
     assert arm.needs_zig and arm.static_runner and arm.emulator == ("qemu-aarch64-static",)
-    assert arm.isas == ("dotprod", "i8mm")
+    assert arm.isas == ("dotprod", "fp16", "i8mm")
 
 
 def test_unknown_target() -> None:

@@ -1,8 +1,9 @@
-// Products of float32 and of 8-bit codes on every instruction set that this CPU has, against the loops that define them.
+// Products of float32, of halves and of 8-bit codes on every instruction set that this CPU has, against the loops that define them.
 // Operands end where a page ends that must not be touched. tests/build/test_cross.py runs it under emulators.
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <bit>
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
@@ -10,6 +11,9 @@
 #include <initializer_list>
 
 #include "math/gemm.h"
+#include "math/half.h"
+#include "math/hgemm.h"
+#include "math/hgemm_multiply.h"
 #include "math/isa.h"
 #include "math/qgemm_multiply.h"
 
@@ -136,6 +140,61 @@ void CheckFloats(Isa isa, int64_t m, int64_t k, int64_t n) {
   }
 }
 
+// One rounding to a half: what is cut off on the way is kept in the last bit ("round to odd").
+uint16_t HalfOf(double value) {
+  const float nearest = static_cast<float>(value);
+  uint32_t bits = std::bit_cast<uint32_t>(nearest);
+  if (static_cast<double>(nearest) != value) {
+    if (std::abs(static_cast<double>(nearest)) > std::abs(value)) --bits;
+    bits |= 1U;
+  }
+  return math::FloatToHalf(std::bit_cast<float>(bits));
+}
+
+void CheckHalves(Isa isa, int64_t m, int64_t k, int64_t n) {
+  const float limit = 1.5F;
+  const int64_t panels = (n + math::kPanelColumns - 1) / math::kPanelColumns;
+  const Guarded a(sizeof(float) * static_cast<size_t>(m * k));
+  const Guarded b(sizeof(uint16_t) * static_cast<size_t>(panels * k * math::kPanelColumns));
+  const Guarded bias(sizeof(float) * static_cast<size_t>(n));
+  const Guarded c(sizeof(float) * static_cast<size_t>(m * n));
+  const auto random = [] { return static_cast<float>(static_cast<int32_t>(Random())) * 0x1p-30F; };
+  for (int64_t i = 0; i < m * k; ++i) a.as<float>()[i] = random();
+  for (int64_t i = 0; i < panels * k * math::kPanelColumns; ++i) b.as<uint16_t>()[i] = math::FloatToHalf(random());
+  for (int64_t i = 0; i < n; ++i) bias.as<float>()[i] = random();
+  const math::GemmPlan plan = math::PlanHalfGemm(m, k, n, isa, 3);
+  void* scratch = nullptr;
+  if (posix_memalign(&scratch, 64, plan.scratch_bytes) != 0) abort();
+  math::PanelMatrix matrix;
+  matrix.data = b.as<uint16_t>();
+  matrix.k = k;
+  matrix.n = n;
+  math::Epilogue epilogue;
+  epilogue.bias = bias.as<float>();
+  for (int64_t task = 0; task < plan.tasks(); ++task) {
+    math::RunHalfGemmTask(plan, math::RowSource::Matrix(a.as<float>(), k), limit, matrix, epilogue, c.as<float>(), n, task,
+                          static_cast<std::byte*>(scratch));
+  }
+  std::free(scratch);
+  for (int64_t r = 0; r < m; ++r) {
+    for (int64_t j = 0; j < n; ++j) {
+      float sum = 0.0F;
+      uint16_t chain = 0;
+      for (int64_t i = 0; i < k; ++i) {
+        const float row = std::fmin(limit, std::fmax(-limit, a.as<float>()[r * k + i]));
+        const double left = static_cast<double>(math::HalfToFloat(math::FloatToHalf(row)));
+        const double right = static_cast<double>(math::HalfToFloat(b.as<uint16_t>()[(j / 16 * k + i) * 16 + j % 16]));
+        chain = HalfOf(left * right + static_cast<double>(math::HalfToFloat(chain)));
+        if (i % math::kHalfFold == math::kHalfFold - 1 || i == k - 1) {
+          sum += math::HalfToFloat(chain);
+          chain = 0;
+        }
+      }
+      if (c.as<float>()[r * n + j] != sum + bias.as<float>()[j]) Fail("halves", isa, m, k, n);
+    }
+  }
+}
+
 }  // namespace
 
 int main() {
@@ -156,6 +215,9 @@ int main() {
       for (const int64_t k : {1, 2, 3, 4, 5, 7, 8, 63, 256, 257, 261, 515}) {
         for (const int64_t n : {1, 15, 16, 17, 33, 80}) {
           CheckFloats(isa, m, k, n);
+          ++count;
+          if (!math::MultipliesHalves(isa)) continue;
+          CheckHalves(isa, m, k, n);
           ++count;
         }
       }

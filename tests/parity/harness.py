@@ -18,6 +18,8 @@ _exercised: set[str] = set()
 # Instruction sets of this CPU: all, and those that differ in floating-point arithmetic.
 ISAS = tuple(single_kernel.isas().values())
 FLOAT_ISAS = tuple(number for name, number in single_kernel.isas().items() if name in ("portable", "AVX2", "AVX-512"))
+# Those that multiply halves.
+HALF_ISAS = single_kernel.half_isas()
 
 
 def run_kernel(

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "bindings/python/bindings.h"
+#include "math/hgemm.h"
 #include "platform/file.h"
 #include "runtime/kernel.h"
 
@@ -212,6 +213,15 @@ py::dict Isas() {
   return isas;
 }
 
+py::list HalfIsas() {
+  py::list isas;
+  for (int level = 0; level < kIsas; ++level) {
+    const Isa isa = static_cast<Isa>(level);
+    if (HasIsa(isa) && math::MultipliesHalves(isa)) isas.append(level);
+  }
+  return isas;
+}
+
 }  // namespace
 
 void BindSingleKernel(py::module_& module) {
@@ -223,6 +233,7 @@ void BindSingleKernel(py::module_& module) {
              "Prepares a kernel once and runs it several times; returns the seconds of each run.");
   module.def("kernel_keys", &KernelKeys, "Keys of the kernels that are linked in.");
   module.def("isas", &Isas, "Instruction sets that this CPU runs: name -> number, the best last.");
+  module.def("half_isas", &HalfIsas, "The numbers of those that multiply in half precision.");
 }
 
 }  // namespace wherry::python

@@ -1,6 +1,7 @@
 // MatMul, float32: [M, K] x [K, N], with a weight in panels or two operands of the run, and a fused bias and activation.
 //
 // Weights come as [K, N] whatever transpose_b said: the compiler has resolved it. transpose_a says that input 0 is [K, M].
+#include "kernels/halves.h"
 #include "kernels/nn/fused.h"
 #include "kernels/panels.h"
 #include "kernels/select.h"
@@ -14,6 +15,7 @@ struct MatMulParams {
   Fused fused;
   bool transpose_a = false;
   bool transpose_b = false;
+  float half_limit = 0.0F;  // unless 0, `plan` is one of halves
 };
 
 // Sizes from input 0 and output 0; input 1 is the caller's to check against k and n.
@@ -36,12 +38,16 @@ Status PrepareMatMul(PrepareContext& context, bool dequantizes, int64_t* k, int6
   return Status::Ok();
 }
 
+// The rows of input 0, whose elements `transposed` names too: it has to live as long.
+math::RowSource RowsOf(const MatMulParams& params, const math::TransposedMatrix& transposed) {
+  return params.transpose_a ? math::RowSource::Made(&math::CopyTransposed, &transposed)
+                            : math::RowSource::Matrix(transposed.data, params.plan.k);
+}
+
 Status RunMatMul(RunContext& context, const math::PanelMatrix& b) {
   const MatMulParams& params = context.params<MatMulParams>();
-  const float* a = context.input(0).as<const float>();
-  const math::TransposedMatrix transposed = {a, params.plan.m};
-  const math::RowSource rows = params.transpose_a ? math::RowSource::Made(&math::CopyTransposed, &transposed)
-                                                  : math::RowSource::Matrix(a, params.plan.k);
+  const math::TransposedMatrix transposed = {context.input(0).as<const float>(), params.plan.m};
+  const math::RowSource rows = RowsOf(params, transposed);
   RunGemm(context, params.plan, rows, b, EpilogueOf(context, params.fused, 2), context.output(0).as<float>(), b.n,
           context.scratch());
   return Status::Ok();
@@ -64,6 +70,31 @@ Status RunMatMul(RunContext& context, const math::PanelMatrix& b) {
 }
 
 }  // namespace
+
+#if WHERRY_SELECTED(MatMul_f32_hf16)
+WHERRY_PREPARE(MatMul_f32_hf16) {
+  float limit = 0.0F;
+  WHERRY_RETURN_IF_ERROR(ReadHalfLimit(context, &limit));
+  WHERRY_RETURN_IF_ERROR(PrepareWeight(context, WeightFormat::kFloat16));
+  if (!math::MultipliesHalves(context.isa())) return Status::Ok();
+  MatMulParams& params = context.params<MatMulParams>();
+  params.half_limit = limit;
+  params.plan = math::PlanHalfGemm(params.plan.m, params.plan.k, params.plan.column_end, context.isa(),
+                                   context.num_threads());
+  context.RequestScratch(GemmScratchBytes(params.plan, context.num_threads()));
+  return Status::Ok();
+}
+WHERRY_RUN(MatMul_f32_hf16) {
+  const MatMulParams& params = context.params<MatMulParams>();
+  if (params.half_limit == 0.0F) return RunWeight(context, math::Float16Panels(context.isa()));
+  const math::TransposedMatrix transposed = {context.input(0).as<const float>(), params.plan.m};
+  const math::RowSource rows = RowsOf(params, transposed);
+  const int64_t n = params.plan.column_end;
+  RunHalfGemm(context, params.plan, rows, params.half_limit, PanelsOf(context.input(1), params.plan.k, n, nullptr),
+              EpilogueOf(context, params.fused, 2), context.output(0).as<float>(), n, context.scratch());
+  return Status::Ok();
+}
+#endif
 
 #if WHERRY_SELECTED(MatMul_f32)
 WHERRY_PREPARE(MatMul_f32) {

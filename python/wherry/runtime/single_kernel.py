@@ -99,3 +99,10 @@ def _wanted(outputs: Sequence[Output], unwanted: Collection[int]) -> list[dict[s
         {"dtype": int(DType.from_numpy(dtype)), "shape": list(shape), "unwanted": index in unwanted}
         for index, (dtype, shape) in enumerate(outputs)
     ]
+
+
+def half_isas() -> tuple[int, ...]:
+    """Those of them that multiply in half precision: empty when this CPU, or this build, does not."""
+    from wherry import _native
+
+    return tuple(_native.half_isas())
