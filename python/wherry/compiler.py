@@ -26,6 +26,7 @@ from wherry.quantize import (
     QuantizeReport,
     WeightScheme,
     fit_arithmetic,
+    half_layers,
     integer_layers,
     parse_scheme,
     quantize_weights,
@@ -36,6 +37,7 @@ from wherry.quantize.static.apply import TOLERANCE, quantize_static
 from wherry.quantize.static.ranges import Calibration, parse_calibration
 from wherry.quantize.static.samples import Samples, SampleSource
 from wherry.runtime.executor import parse_bytes
+from wherry.runtime.single_kernel import half_isas
 from wherry.runtime.trial import PLANNED_THREADS, memory_needed
 
 _FIRST_GUESS = 4 << 20  # of what tables and scratch memory take; measured once the pack is written
@@ -165,7 +167,9 @@ def compile(
     model: what `wherry.load` takes, or a Graph
     output: where the pack goes; written whole or not at all
     quantize: "int8" (products in whole numbers where outputs stay within OUTPUT_LIMIT), "int8-weights" (8-bit weights,
-        float arithmetic), "float16", "minmax:N" (N from 2 to 16; ":channel" appended for a range per channel),
+        float arithmetic), "float16" (float arithmetic too), "float16-arithmetic" (products in half precision on CPUs
+        that have it, where outputs stay within OUTPUT_LIMIT), "minmax:N" (N from 2 to 16; ":channel" appended for a
+        range per channel),
         "int8-static" (activations of 8 bits too, which needs `calibrate`), or None
     memory_budget: the most bytes that running may add to a process, like "64MB"; sets the partitions
     partitions: how many, instead of a budget
@@ -241,25 +245,30 @@ def compile(
     )
 
 
-# How far 8-bit arithmetic may move an output, relative to its largest value, before layers go back to floats.
+# How far arithmetic of 8 bits, or of halves, may move an output, relative to its largest value, before layers go back
+# to floats.
 OUTPUT_LIMIT = 0.02
 
 
 def _quantized(graph: Graph, scheme: WeightScheme, reference: FloatReference | None) -> QuantizeReport:
-    """Quantizes the weights, and makes products in whole numbers where the scheme says so and outputs allow it."""
+    """Quantizes the weights, and makes products in whole numbers or halves where the scheme and the outputs say so.
+
+    A machine without half precision cannot measure what it does: then all layers that can get it.
+    """
     constants = {name: node.value for name, node in graph.nodes.items() if node.value is not None}
     report = quantize_weights(graph, scheme)
-    if not scheme.integer:
+    if not scheme.integer and not scheme.halves:
         return report
-    layers = integer_layers(graph)
-    if reference is None:
+    layers = half_layers(graph) if scheme.halves else integer_layers(graph)
+    if reference is None or (scheme.halves and not half_isas()):
         set_arithmetic(layers, True)
-        report.arithmetic = ArithmeticReport(OUTPUT_LIMIT, len(layers))
+        report.arithmetic = ArithmeticReport(OUTPUT_LIMIT, len(layers), halves=scheme.halves)
         return report
     originals = {tensor.name: constants[tensor.name] for tensor in report.tensors}
     report.arithmetic = fit_arithmetic(
         graph, layers, originals, lambda trial: reference.error_of(lower(trial)), OUTPUT_LIMIT
     )
+    report.arithmetic.halves = scheme.halves
     count_weight_bytes(graph, report)
     return report
 

@@ -21,9 +21,10 @@ def register(commands: Any) -> None:
     parser.add_argument("-o", "--output", help="the pack (default: the model's name with .wherry, here)")
     parser.add_argument(
         "--quantize", default="none", metavar="FORMAT",
-        help="none, float16, int8 (products in whole numbers where outputs stay close), int8-weights (float products), "
-        "int8-static (activations too; needs --calibrate), or minmax:N with N from 2 to 16 bits (minmax:N:channel: a "
-        "range per channel)",
+        help="none, float16 (float products), float16-arithmetic (products in half precision where the CPU has it and "
+        "outputs stay close), int8 (products in whole numbers where outputs stay close), int8-weights (float "
+        "products), int8-static (activations too; needs --calibrate), or minmax:N with N from 2 to 16 bits "
+        "(minmax:N:channel: a range per channel)",
     )
     parser.add_argument(
         "--calibrate", metavar="FILE.npz", help="int8-static: samples of the inputs by name, the first axis counts them"
@@ -76,7 +77,10 @@ def run(args: argparse.Namespace) -> int:
 
 
 def show_arithmetic(report: ArithmeticReport) -> None:
-    print(f"  {counted(report.layers, 'layer')} multiply in whole numbers")
+    how = "half precision on CPUs that have it" if report.halves else "whole numbers"
+    print(f"  {counted(report.layers, 'layer')} multiply in {how}")
+    if report.halves and report.error is None:
+        print("  what that does to the outputs was not measured: this machine has no half precision, or nobody asked")
     if not report.conclusive:
         print(f"  these inputs cannot tell: outputs leave {report.limit:.0%} even in floats; give --samples")
     if report.float_layers:

@@ -17,8 +17,8 @@ from wherry.resources import source_dir
 _LINE = re.compile(r'^WHERRY_KERNEL\((\w+),\s*"([^"]*)",\s*"([^"]*)",\s*"([^"]*)"\)\s*$')
 
 
-# How keys end whose kernels multiply 8-bit weights in whole numbers, and float16 weights in float32.
-_CODES = "_di8"
+# How keys end whose kernels multiply 8-bit weights in whole numbers or float16 weights in halves, and those in float32.
+_REDUCED = re.compile("_(?:di8|hf16)$")
 _HALF_WEIGHTS = "_wf16"
 
 _CONSTRAINT = re.compile(r"(\w+)=([\w|]+)")
@@ -75,11 +75,11 @@ class Catalog:
         return min(found, key=lambda kernel: kernel.key != f"{op}_{suffix}", default=None)
 
     def in_floats(self, key: str) -> str | None:
-        """The kernel of the same op that serves a layer of `key` whose products whole numbers would move too far (see
-        wherry.quantize.arithmetic): float arithmetic, float16 weights. None when `key` does not multiply codes."""
-        if not key.endswith(_CODES):
+        """The kernel of the same op that serves a layer of `key` whose products reduced arithmetic would move too far
+        (see wherry.quantize.arithmetic): float arithmetic, float16 weights. None when that is not what `key` does."""
+        if _REDUCED.search(key) is None:
             return None
-        return self.by_key(key.removesuffix(_CODES) + _HALF_WEIGHTS).key
+        return self.by_key(_REDUCED.sub(_HALF_WEIGHTS, key)).key
 
 
 def read_catalog(kernels_dir: Path) -> Catalog:

@@ -10,8 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-# Attribute of a node whose 8-bit weights are multiplied in whole numbers (wherry.quantize.arithmetic).
-INTEGER = "_integer"
+# Attribute of a node that multiplies its 8-bit weights in whole numbers, or its float16 weights in half precision
+# (wherry.quantize.arithmetic).
+REDUCED = "_reduced"
+# How far the activations of a node may go that multiplies in half precision (wherry.quantize.halves).
+HALF_LIMIT = "_half_limit"
 
 
 class WeightUse(enum.Enum):

@@ -10,7 +10,7 @@ from wherry.errors import MissingKernelError, UsageError
 from wherry.graph import ArrayValue, DType, Graph, Node, QuantizedValue, Ref, TensorType, Value
 from wherry.graph.graph import ShapeAttr
 from wherry.ops.catalog import Catalog, Kernel, catalog
-from wherry.ops.rules import ALIASES, INTEGER, OpRule, WeightUse, composite_op, rule_for, runtime_attrs
+from wherry.ops.rules import ALIASES, HALF_LIMIT, REDUCED, OpRule, WeightUse, composite_op, rule_for, runtime_attrs
 from wherry.ops.suffixes import RUNTIME_TYPES, candidates, width_suffix
 from wherry.plan.chains import join_chains
 from wherry.plan.program import Program, ProgramTensor, Step, Storage, Weight
@@ -88,6 +88,8 @@ class _Lowering:
         attrs = _plain(runtime_attrs(op, node.attrs))
         if any(t.weight is not None and t.weight.use is WeightUse.MATRIX_TRANSPOSED for t in inputs):
             attrs.pop("transpose_b", None)  # the pack holds it the right way round
+        if kernel.suffix.endswith("_hf16"):
+            attrs["half_limit"] = float(node.attrs[HALF_LIMIT])
         self.program.steps.append(Step(node.name, op, kernel.key, inputs, outputs, attrs))
 
     def _new_output(self, node: Node, index: int, rule: OpRule) -> ProgramTensor:
@@ -166,8 +168,8 @@ class _Lowering:
             formats = weight_suffix(value) if not formats or formats == "wf32" else formats
             uses[position] = use
         kernel = None
-        if formats == "wi8" and node.attrs.get(INTEGER):
-            kernel = self.kernels.find(op, f"{in_types[min(rule.weights)].short}_di8", node.attrs)
+        if formats in _REDUCED and node.attrs.get(REDUCED):
+            kernel = self.kernels.find(op, f"{in_types[min(rule.weights)].short}_{_REDUCED[formats]}", node.attrs)
         if kernel is None and formats:
             computes = DType.UINT8 if in_types[0] is DType.UINT8 else in_types[min(rule.weights)]
             kernel = self.kernels.find(op, f"{computes.short}_{formats}", node.attrs)
@@ -217,6 +219,10 @@ class _Lowering:
         copy = ProgramTensor(f"{name}/copy", tensor.dtype, tensor.shape, Storage(nbytes))
         self.program.steps.append(Step(copy.name, "Copy", kernel.key, [tensor], [copy], {}))
         return copy
+
+
+# How a kernel's key ends that multiplies such weights in reduced arithmetic.
+_REDUCED = {"wi8": "di8", "wf16": "hf16"}
 
 
 def weight_suffix(value: Value) -> str:

@@ -3,6 +3,7 @@
 from wherry.quantize.apply import LeftLayer, QuantizeReport, StaticReport, TensorError, quantize_weights
 from wherry.quantize.arithmetic import ArithmeticReport, fit_arithmetic, integer_layers, set_arithmetic
 from wherry.quantize.formats import WeightScheme, parse_scheme
+from wherry.quantize.halves import half_layers
 
 __all__ = [
     "ArithmeticReport",
@@ -12,6 +13,7 @@ __all__ = [
     "TensorError",
     "WeightScheme",
     "fit_arithmetic",
+    "half_layers",
     "integer_layers",
     "parse_scheme",
     "quantize_weights",

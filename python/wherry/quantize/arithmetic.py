@@ -1,6 +1,8 @@
-"""Which layers with 8-bit weights multiply in whole numbers, with activations quantized as they run.
+"""Which layers multiply in reduced arithmetic.
 
-A node says so with the attribute INTEGER; lowering then takes the kernel that does: its key ends in di8.
+8-bit weights in whole numbers, with activations quantized as they run; float16 weights in half precision (halves.py).
+
+A node says so with the attribute REDUCED; lowering then takes the kernel that does: its key ends in di8 or hf16.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ from dataclasses import dataclass, field
 
 from wherry.graph import Graph, Node, QuantizedValue, Value
 from wherry.ops.catalog import catalog
-from wherry.ops.rules import INTEGER, WeightUse, composite_op, rule_for
+from wherry.ops.rules import REDUCED, WeightUse, composite_op, rule_for
 from wherry.pack.stored import PANEL_WIDTH
 from wherry.quantize.formats import FLOAT16, quantize
 from wherry.quantize.layer_cost import DYNAMIC, FLOATS, LayerCost
@@ -26,12 +28,12 @@ def integer_layers(graph: Graph) -> list[Node]:
     return [node for node in graph.topological() if _fits(graph, node)]
 
 
-def set_arithmetic(nodes: list[Node], integer: bool) -> None:
+def set_arithmetic(nodes: list[Node], reduced: bool) -> None:
     for node in nodes:
-        if integer:
-            node.attrs[INTEGER] = True
+        if reduced:
+            node.attrs[REDUCED] = True
         else:
-            node.attrs.pop(INTEGER, None)
+            node.attrs.pop(REDUCED, None)
 
 
 def _fits(graph: Graph, node: Node) -> bool:
@@ -59,11 +61,12 @@ def _fits(graph: Graph, node: Node) -> bool:
 
 @dataclass
 class ArithmeticReport:
-    """Which layers multiply in whole numbers. Errors are the largest at the outputs, relative to the largest value.
+    """Which layers multiply in reduced arithmetic. Errors are of outputs, relative to the largest value.
 
     layers: how many do. error: of all together, None if nobody measured. float_layers: those that stay in float
-    arithmetic, with float16 weights, and the error that each would make alone in whole numbers. conclusive: False when
-    the inputs cannot tell, as outputs are beyond the limit even where all layers are left in float arithmetic.
+    arithmetic, with float16 weights, and the error that each would make alone. conclusive: False when the inputs cannot
+    tell, as outputs are beyond the limit even where all layers are left in float arithmetic. halves: in half precision,
+    not in whole numbers.
     """
 
     limit: float
@@ -71,6 +74,7 @@ class ArithmeticReport:
     conclusive: bool = True
     error: float | None = None
     float_layers: dict[str, float] = field(default_factory=dict)
+    halves: bool = False
 
 
 # Measuring layers one by one writes a pack for each: models with more float32 weights than this keep all layers.
@@ -82,7 +86,7 @@ _MARGIN = 0.8
 def fit_arithmetic(
     graph: Graph, layers: list[Node], originals: Mapping[str, Value], measure: Callable[[Graph], float], limit: float
 ) -> ArithmeticReport:
-    """Lets `layers` multiply in whole numbers, but for those without which outputs are well within `limit` of float32.
+    """Lets `layers` multiply in reduced arithmetic, but for those that move outputs too far from float32.
 
     originals: name -> float32 value of each quantized constant. measure: the error at the outputs of a graph.
     """

@@ -15,7 +15,11 @@ import numpy as np
 from wherry.errors import UsageError
 from wherry.graph import DType, QuantizedValue, TensorType
 
-SCHEMES = "none, float16, int8, int8-weights, int8-static, minmax:N or minmax:N:channel with N from 2 to 16"
+SCHEMES = (
+    "none, float16, float16-arithmetic, int8, int8-weights, int8-static, minmax:N or minmax:N:channel "
+    "with N from 2 to 16"
+)
+HALVES = "float16-arithmetic"  # float16 weights, multiplied in half precision; see halves.py
 STATIC = "int8-static"  # int8 weights, and activations of 8 bits too; see quantize/static
 
 
@@ -26,6 +30,7 @@ class WeightScheme:
     format: "float16", "int8" or "minmax". bits: of a code. per_channel: one range for each output channel.
     integer: products are made in whole numbers, with activations quantized as they run, where outputs stay close.
     static: activations are codes too, with scales from samples.
+    halves: products are made in half precision on CPUs that have it, where outputs stay close.
     """
 
     format: str
@@ -33,12 +38,15 @@ class WeightScheme:
     per_channel: bool
     integer: bool = False
     static: bool = False
+    halves: bool = False
 
     def __str__(self) -> str:
         if self.static:
             return STATIC
         if self.format == "int8" and not self.integer:
             return "int8-weights"
+        if self.halves:
+            return HALVES
         if self.format != "minmax":
             return self.format
         return f"minmax:{self.bits}" + (":channel" if self.per_channel else "")
@@ -55,6 +63,8 @@ def parse_scheme(text: str | None) -> WeightScheme | None:
         raise UsageError(f"{text!r} is not a weight format; there are {SCHEMES}")
     if text == "float16":
         return FLOAT16
+    if text == HALVES:
+        return WeightScheme("float16", 16, False, halves=True)
     if text == STATIC:
         return WeightScheme("int8", 8, True, static=True)
     if text in ("int8", "int8-weights"):

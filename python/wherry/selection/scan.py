@@ -89,7 +89,7 @@ def scan(
             return read_json(path)
     from wherry.compiler import optimised
     from wherry.plan.lower import lower
-    from wherry.quantize import integer_layers, parse_scheme, quantize_weights, set_arithmetic
+    from wherry.quantize import half_layers, integer_layers, parse_scheme, quantize_weights, set_arithmetic
 
     scheme = parse_scheme(quantize)
     if scheme is not None and scheme.static:
@@ -99,6 +99,8 @@ def scan(
         quantize_weights(graph, scheme)
         if scheme.integer:
             set_arithmetic(integer_layers(graph), True)
+        if scheme.halves:
+            set_arithmetic(half_layers(graph), True)
     source = Path(model).name if isinstance(model, str | os.PathLike) else type(model).__name__
     report = scan_program(lower(graph), source)
     return merge([report, _fallbacks(report)])
