@@ -40,10 +40,11 @@ class Trials:
         self.means = means_of(graph, self.scales, seen)
         with Runner(graph) as runner:
             self.expected = [runner.run(batch) for batch in samples.batches()]
-        self.largest = {
-            name: max(float(np.abs(outputs[name]).max(initial=0.0)) for outputs in self.expected)
-            for name in graph.outputs
-        }
+        largest = {name: [float(np.abs(outputs[name]).max(initial=0.0)) for outputs in self.expected]
+                   for name in graph.outputs}  # fmt: skip
+        self.largest = {name: max(found) for name, found in largest.items()}
+        # By how much an output's largest value is larger than it usually is in a batch: others have no such value.
+        self.above_usual = max((max(f) * len(f) / sum(f) for f in largest.values() if sum(f) > 0), default=1.0)
         self.linear = [node.name for node in graph.topological()
                        if node.name in self.possible and layers.op_of(node) in layers.LINEAR]  # fmt: skip
 
@@ -84,9 +85,10 @@ class Trials:
         return worst, square**0.5, count
 
     def likely_error(self, forms: Mapping[str, str]) -> float:
-        """The largest error to expect of any output when layers have these forms."""
+        """The largest error to expect of any output on other inputs when layers have these forms, relative to what is
+        their largest value as a rule."""
         worst, rms, count = self.errors(self.rewritten(forms)[0])
-        return likely_largest(max(worst.values(), default=0.0), rms, count)
+        return max(max(worst.values(), default=0.0), likely_largest(0.0, rms, count) * self.above_usual)
 
     def error_alone(self, names: Collection[str], form: str) -> float:
         """The root mean square error when these layers have a form and all others are in float arithmetic."""
