@@ -33,6 +33,7 @@ from wherry.quantize import (
     set_arithmetic,
 )  # fmt: skip
 from wherry.quantize.apply import count_weight_bytes
+from wherry.quantize.bias import correct_biases, input_means
 from wherry.quantize.static.apply import TOLERANCE, quantize_static
 from wherry.quantize.static.ranges import Calibration, parse_calibration
 from wherry.quantize.static.samples import Samples, SampleSource
@@ -207,7 +208,7 @@ def compile(
         inputs = {name: graph.type_of(Ref(node)) for name, node in graph.inputs.items()}
         report = quantize_static(graph, Samples(calibrate, inputs), *static)
     elif scheme is not None:
-        report = _quantized(graph, scheme, reference)
+        report = _quantized(graph, scheme, reference, samples is not None)
     seconds["quantize"] = time.perf_counter() - start
     start = time.perf_counter()
     program = lower(graph)
@@ -250,12 +251,17 @@ def compile(
 OUTPUT_LIMIT = 0.02
 
 
-def _quantized(graph: Graph, scheme: WeightScheme, reference: FloatReference | None) -> QuantizeReport:
+def _quantized(
+    graph: Graph, scheme: WeightScheme, reference: FloatReference | None, typical: bool
+) -> QuantizeReport:
     """Quantizes the weights, and makes products in whole numbers or halves where the scheme and the outputs say so.
 
+    typical: the reference's inputs are like those that the model will get, so that biases can be corrected on them.
     A machine without half precision cannot measure what it does: then all layers that can get it.
     """
     constants = {name: node.value for name, node in graph.nodes.items() if node.value is not None}
+    batches = reference.batches if scheme.integer and reference is not None and typical else []
+    means = input_means(graph, lambda: batches) if batches else {}
     report = quantize_weights(graph, scheme)
     if not scheme.integer and not scheme.halves:
         return report
@@ -265,6 +271,7 @@ def _quantized(graph: Graph, scheme: WeightScheme, reference: FloatReference | N
         report.arithmetic = ArithmeticReport(OUTPUT_LIMIT, len(layers), halves=scheme.halves)
         return report
     originals = {tensor.name: constants[tensor.name] for tensor in report.tensors}
+    originals.update(correct_biases(graph, layers, originals, means))
     report.arithmetic = fit_arithmetic(
         graph, layers, originals, lambda trial: reference.error_of(lower(trial)), OUTPUT_LIMIT
     )

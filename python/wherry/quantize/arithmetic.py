@@ -88,7 +88,8 @@ def fit_arithmetic(
 ) -> ArithmeticReport:
     """Lets `layers` multiply in reduced arithmetic, but for those that move outputs too far from float32.
 
-    originals: name -> float32 value of each quantized constant. measure: the error at the outputs of a graph.
+    originals: name -> float32 value of each quantized constant and each corrected bias. measure: the error at the
+    outputs of a graph.
     """
     set_arithmetic(layers, True)
     error = measure(graph)
@@ -157,5 +158,9 @@ def _restore(graph: Graph, values: Mapping[str, Value | None]) -> None:
 def _leave_in_float(graph: Graph, layer: Node, originals: Mapping[str, Value]) -> None:
     set_arithmetic([layer], False)
     for ref in layer.inputs:
-        if ref.node in originals:
+        if ref.node not in originals:
+            continue
+        if isinstance(graph.nodes[ref.node].value, QuantizedValue):
             graph.nodes[ref.node].value = quantize(originals[ref.node].numpy(), FLOAT16, -1)
+        else:  # a bias
+            graph.nodes[ref.node].value = originals[ref.node]

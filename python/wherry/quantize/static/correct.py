@@ -37,7 +37,7 @@ def means_of(graph: Graph, scales: Mapping[Ref, Scale], samples: Samples) -> dic
         total, coded, count = sums.get(ref, (np.zeros(1), np.zeros(1), 0))
         sums[ref] = total + flat.sum(0, dtype=np.float64), coded + read.sum(0, dtype=np.float64), count + len(flat)
 
-    visit(graph, list(scales), samples, see)
+    visit(graph, list(scales), samples.batches, see)
     return {ref: Means(total / count, coded / count) for ref, (total, coded, count) in sums.items()}
 
 

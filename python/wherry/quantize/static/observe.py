@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -64,11 +64,14 @@ def groups(graph: Graph, refs: Sequence[Ref]) -> Iterator[list[Ref]]:
         yield held
 
 
-def visit(graph: Graph, refs: Sequence[Ref], samples: Samples, see: Callable[[Ref, np.ndarray], None]) -> None:
-    """Calls see(tensor, values) for every tensor and every batch of samples."""
+Batches = Callable[[], Iterable[Mapping[str, np.ndarray]]]  # inputs by name, from the first batch on at each call
+
+
+def visit(graph: Graph, refs: Sequence[Ref], batches: Batches, see: Callable[[Ref, np.ndarray], None]) -> None:
+    """Calls see(tensor, values) for every tensor and every batch."""
     for group in groups(graph, refs):
         with Runner(with_outputs(graph, group)) as runner:
-            for batch in samples.batches():
+            for batch in batches():
                 outputs = runner.run(batch)
                 for number, ref in enumerate(group):
                     see(ref, outputs[f"tensor{number}"])
@@ -77,7 +80,7 @@ def visit(graph: Graph, refs: Sequence[Ref], samples: Samples, see: Callable[[Re
 def observe(graph: Graph, refs: Sequence[Ref], samples: Samples, calibration: Calibration) -> dict[Ref, Scale]:
     """The scale of each tensor's codes."""
     found = {ref: Observed() for ref in refs}
-    visit(graph, refs, samples, lambda ref, values: found[ref].see(values))
+    visit(graph, refs, samples.batches, lambda ref, values: found[ref].see(values))
     if calibration.needs_histogram:
-        visit(graph, refs, samples, lambda ref, values: found[ref].count(values))
+        visit(graph, refs, samples.batches, lambda ref, values: found[ref].count(values))
     return {ref: observed.scale(calibration) for ref, observed in found.items()}
