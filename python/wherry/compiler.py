@@ -46,7 +46,11 @@ _FIRST_GUESS = 4 << 20  # of what tables and scratch memory take; measured once 
 
 @dataclass
 class CompileReport:
-    """What `compile` made. Sizes in bytes, times in seconds."""
+    """What `compile` made. Sizes in bytes, times in seconds.
+
+    arena_bytes: what tensors take; arena_lower_bound: those that live together at the worst moment; order_lower_bound:
+    what some moment needs in every order of the steps
+    """
 
     pack: str
     file_bytes: int
@@ -55,6 +59,7 @@ class CompileReport:
     largest_partition_bytes: int
     arena_bytes: int
     arena_lower_bound: int
+    order_lower_bound: int
     memory_needed: int
     threads: int
     kernels: list[str]
@@ -237,6 +242,7 @@ def compile(
         largest_partition_bytes=max((p.weight_bytes for p in cut), default=0),
         arena_bytes=program.arena_bytes,
         arena_lower_bound=program.arena_lower_bound,
+        order_lower_bound=program.order_lower_bound,
         memory_needed=needed,
         threads=threads,
         kernels=sorted({step.kernel for step in program.steps}),

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from wherry.graph import DType
 from wherry.plan.arena import ALIGNMENT, plan_arena, storages_of
-from wherry.plan.lower import set_lifetimes
+from wherry.plan.lifetimes import set_lifetimes
 from wherry.plan.program import Program, ProgramTensor, Step, Storage
 
 

@@ -97,6 +97,11 @@ def show(report: CompileReport) -> None:
         f"tensors {size(report.arena_bytes)}, largest partition "
         f"{size(report.largest_partition_bytes)}"
     )
+    print(
+        f"  tensors take {report.arena_bytes / max(report.arena_lower_bound, 1):.3f} of the largest set that lives "
+        f"together, {size(report.arena_lower_bound)}; no order of the steps needs less than "
+        f"{size(report.order_lower_bound)}"
+    )
     quantized = report.quantize
     if quantized is not None:
         before, after = size(quantized.weight_bytes_before), size(quantized.weight_bytes_after)

@@ -13,6 +13,8 @@ from wherry.ops.catalog import Catalog, Kernel, catalog
 from wherry.ops.rules import ALIASES, HALF_LIMIT, REDUCED, OpRule, WeightUse, composite_op, rule_for, runtime_attrs
 from wherry.ops.suffixes import RUNTIME_TYPES, candidates, width_suffix
 from wherry.plan.chains import join_chains
+from wherry.plan.lifetimes import set_lifetimes
+from wherry.plan.order import choose_order
 from wherry.plan.program import Program, ProgramTensor, Step, Storage, Weight
 from wherry.plan.weight_size import stored_bytes
 
@@ -59,6 +61,7 @@ class _Lowering:
         if self.missing:
             raise MissingKernelError("\n".join(self.missing))
         join_chains(self.program, self.kernels)
+        choose_order(self.program)
         set_lifetimes(self.program)
         return self.program
 
@@ -262,75 +265,6 @@ def _is_ints(value: Any) -> bool:
     if not isinstance(value, list | tuple) or isinstance(value, ShapeAttr):
         return False
     return all(isinstance(v, bool | int | np.integer) for v in value)
-
-
-def set_lifetimes(program: Program) -> None:
-    """Fills first and last of every storage, and lets outputs take over inputs' memory where the op allows it."""
-    for storage in {id(t.storage): t.storage for s in program.steps for t in (*s.inputs, *s.outputs)}.values():
-        if storage is not None:
-            storage.first = storage.last = -1
-    last_use: dict[int, int] = {}
-    for i, step in enumerate(program.steps):
-        for tensor in (*step.inputs, *step.outputs):
-            if tensor.storage is not None:
-                last_use[id(tensor.storage)] = i
-    for tensor in program.outputs.values():
-        last_use[id(tensor.storage)] = len(program.steps)
-    merged: dict[int, Storage] = {}
-    for i, step in enumerate(program.steps):
-        for tensor in step.inputs:
-            if tensor.storage is not None:
-                tensor.storage = merged.get(id(tensor.storage), tensor.storage)
-        taken: set[int] = set()
-        for tensor in step.outputs:
-            if tensor.storage is None:
-                continue
-            own = tensor.storage
-            heir = _inheritable(step, tensor, i, last_use, taken)
-            if heir is not None:
-                taken.add(id(heir))
-                last_use[id(heir)] = last_use[id(own)]
-                merged[id(own)] = heir
-                tensor.storage = heir
-            else:
-                own.first = i
-    for tensor in program.outputs.values():
-        if tensor.storage is not None:
-            tensor.storage = merged.get(id(tensor.storage), tensor.storage)
-    for step in program.steps:
-        for tensor in (*step.inputs, *step.outputs):
-            if tensor.storage is not None:
-                tensor.storage.last = max(tensor.storage.last, last_use[id(tensor.storage)])
-    for tensor in program.outputs.values():
-        if tensor.storage is not None:
-            tensor.storage.last = len(program.steps)
-
-
-def _inheritable(
-    step: Step, output: ProgramTensor, i: int, last_use: dict[int, int], taken: set[int]
-) -> Storage | None:
-    inplace = rule_for(step.op).inplace
-    for position in inplace:
-        if position >= len(step.inputs):
-            continue
-        tensor = step.inputs[position]
-        storage = tensor.storage
-        if (
-            storage is not None
-            and storage.external is None
-            and id(storage) not in taken
-            and last_use[id(storage)] == i
-            and tensor.dtype == output.dtype
-            and tensor.shape == output.shape
-            and output.storage is not None
-            and storage.nbytes == output.storage.nbytes
-            and all(
-                t.storage is not storage or (number in inplace and t.shape == output.shape)
-                for number, t in enumerate(step.inputs)
-            )
-        ):
-            return storage
-    return None
 
 
 def lower(graph: Graph, kernels: Catalog | None = None) -> Program:

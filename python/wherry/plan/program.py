@@ -72,6 +72,7 @@ class Program:
     steps: list[Step] = field(default_factory=list)
     arena_bytes: int = 0
     arena_lower_bound: int = 0  # the largest set of bytes that live at one time
+    order_lower_bound: int = 0  # bytes that live at some moment in every order of the steps
 
     @property
     def weight_bytes(self) -> int:
