@@ -5,8 +5,8 @@ arguments`, so that no measurement sees the imports, the heap or the threads of 
 dict; it travels to the benchmark as one JSON line on stdout. Wall clock and peak memory of the whole process
 come along with it.
 
-Only the standard library is imported here: a case that measures a small runtime starts with nothing else in
-memory.
+Only the standard library is imported here, and of Wherry what counts memory: a case that measures a small
+runtime starts with little else in memory.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
+
+from wherry.bench.memory import MemoryGain as MemoryGain
 
 T = TypeVar("T")
 
@@ -106,37 +108,6 @@ def case_main(cases: Mapping[str, Callable[..., dict[str, Any]]]) -> None:
     arguments = json.loads(sys.argv[2]) if len(sys.argv) == 3 else {}
     result = cases[sys.argv[1]](**arguments)
     print(f"\n{_RESULT}{json.dumps(result)}", flush=True)
-
-
-def _status_bytes(*fields: str) -> int:
-    values = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
-    return sum(int(values[field].split()[0]) * 1024 for field in fields)
-
-
-class MemoryGain:
-    """What this process gains in resident memory from here on, mapped file pages included. Linux only.
-
-    The resident set is RssAnon + RssFile + RssShmem. The kernel keeps its peak (VmHWM), which writing 5 to
-    clear_refs resets to the present size; so no sampling can miss a short peak. Make one after the imports,
-    before the work.
-    """
-
-    def __init__(self) -> None:
-        Path("/proc/self/clear_refs").write_text("5")
-        self.start = self._resident()
-
-    @staticmethod
-    def _resident() -> int:
-        return _status_bytes("RssAnon", "RssFile", "RssShmem")
-
-    def peak_added(self) -> int:
-        """Largest resident set since the start, less the one at the start, in bytes."""
-        return max(0, _status_bytes("VmHWM") - self.start)
-
-    def to_json(self) -> dict[str, int]:
-        """Start, peak added, and what of it is still there now, by kind."""
-        now = {key: _status_bytes(key) for key in ("RssAnon", "RssFile", "RssShmem")}
-        return {"start_bytes": self.start, "peak_added_bytes": self.peak_added(), **now}
 
 
 def timed(work: Callable[[], T]) -> tuple[T, float]:

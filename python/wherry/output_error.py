@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from wherry.errors import UsageError, WherryError
+from wherry.graph import TensorType
 from wherry.plan.arena import plan_arena
 from wherry.plan.partition import by_count
 from wherry.plan.program import Program
@@ -40,11 +41,11 @@ def read_arrays(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
         raise UsageError(hint) from error
 
 
-def random_inputs(executor: Executor, seed: int = 0) -> dict[str, np.ndarray]:
+def random_inputs(inputs: Mapping[str, TensorType], seed: int = 0) -> dict[str, np.ndarray]:
     """Values in [0, 1) for floats, 0 for the rest, for every input."""
     generator = np.random.default_rng(seed)
     arrays: dict[str, np.ndarray] = {}
-    for name, kind in executor.inputs.items():
+    for name, kind in inputs.items():
         dtype, shape = kind.dtype.numpy, tuple(int(d or 0) for d in kind.shape or ())
         floating = np.issubdtype(dtype, np.floating)
         arrays[name] = generator.random(shape).astype(dtype) if floating else np.zeros(shape, dtype)
@@ -84,7 +85,7 @@ class FloatReference:
             budget = memory_needed(path, program.name)  # the smallest: weights are mapped a partition at a time
             with Executor(path, threads=_THREADS, memory_budget=budget) as executor:
                 if samples is None:
-                    self.batches = [random_inputs(executor)]
+                    self.batches = [random_inputs(executor.inputs)]
                 else:
                     arrays = dict(samples) if isinstance(samples, Mapping) else read_arrays(samples)
                     self.batches = _batches(arrays, executor)

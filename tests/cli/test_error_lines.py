@@ -111,6 +111,17 @@ CASES: dict[str, Case] = {
     "outputs not npz": Case("run {pack} --outputs {out}.txt", 2, r"out\.txt: .* as an \.npz; name it \S+/out\.npz$"),
     "outputs on a full disk": Case("run {pack} --outputs {out}.npz", 1, r"written: File too large", file_limit=100),
     "outputs to a device": Case("run {pack} --outputs /dev/null", 1, r"/dev/null: this is not a file"),
+    # the paper's experiments
+    "no model for the paper": Case("bench --paper {dir}/nothing", 1, r"bench: \S+/nothing: there is no such file or"),
+    "a pack for the paper": Case("bench --paper {pack}", 2, r"small\.wherry is a pack; --paper takes the model"),
+    "both experiments": Case("bench --paper --sweep {dir}/model", 2, r"not allowed with"),
+    "partitions of a pack": Case("bench {pack} --partitions 3", 2, r"--partitions goes with --paper only"),
+    "counts for the paper": Case("bench --paper {dir}/model --counts 1,2", 2, r"--counts goes with --sweep only"),
+    "counts": Case("bench --sweep {dir}/model --counts 1,many", 2, r"--counts '1,many' is not N,N"),
+    "pictures nowhere": Case("bench --sweep {dir}/model -o {dir}/none", 1, r"none: there is no such folder; make it"),
+    "samples for the paper": Case("bench --paper {dir}/model --quantize int8-static", 2, r"no samples for int8-static"),
+    "runs": Case("bench {pack} --runs 0", 2, r"--runs must be 1 or more"),
+    "too many partitions for the paper": Case("bench --paper {dir}/model", 2, r"has \d+ steps?, .*ask for fewer", True),
     # other commands
     "inspect truncated": Case("inspect {dir}/truncated.wherry", 1, r"truncated\.wherry"),
     "inspect a text": Case("inspect {dir}/notes.txt", 1, r"notes\.txt"),

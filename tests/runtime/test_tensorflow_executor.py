@@ -9,6 +9,7 @@ import pytest
 import support
 import wherry
 from wherry.errors import UsageError
+from wherry.runtime.tensorflow_partitions import TensorFlowPartitions
 from wherry.runtime.tensorflow_runner import run_graph
 
 
@@ -37,9 +38,13 @@ def test_partitions_do_not_change_the_answer(tmp_path: Path, quantize: str | Non
 
 
 def test_graphs_are_kept_where_asked(tmp_path: Path) -> None:
-    with wherry.TensorFlowExecutor(support.graph(), partitions=2, folder=tmp_path / "parts"):
-        pass
-    assert [path.name for path in sorted((tmp_path / "parts").iterdir())] == ["partition_000.pb", "partition_001.pb"]
+    with wherry.TensorFlowExecutor(support.graph(), partitions=2, folder=tmp_path / "parts") as executor:
+        expected = executor.run(support.inputs())
+    parts = [path.name for path in sorted((tmp_path / "parts").glob("*.pb"))]
+    assert parts == ["partition_000.pb", "partition_001.pb"]
+    again = TensorFlowPartitions(tmp_path / "parts")
+    assert (again.inputs, again.outputs) == (executor.inputs, executor.outputs)
+    assert support.same_bits(again.run(support.inputs()), expected)
 
 
 def test_wrong_inputs() -> None:

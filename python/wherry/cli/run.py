@@ -34,7 +34,7 @@ def run(args: argparse.Namespace) -> int:
     if args.outputs:
         _check_outputs(args.outputs)
     with Executor(args.pack, threads=args.threads, memory_budget=args.memory_budget) as executor:
-        inputs = read_arrays(args.inputs) if args.inputs else random_inputs(executor)
+        inputs = read_arrays(args.inputs) if args.inputs else random_inputs(executor.inputs)
         seconds = []
         for _ in range(args.repeat):
             outputs = executor.run(inputs)

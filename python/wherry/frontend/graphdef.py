@@ -16,7 +16,12 @@ _NO_OUTPUT = frozenset({"Const", "Placeholder", "PlaceholderWithDefault", "NoOp"
 
 
 def from_file(path: Path) -> Source:
-    """Reads a .pb or .pbtxt. Raises LoadError when it is damaged or something else."""
+    """The source of a .pb or .pbtxt. Raises what `read` raises."""
+    return from_graph_def(read(path), path.stem)
+
+
+def read(path: Path) -> Any:
+    """The GraphDef of a .pb or .pbtxt. Raises LoadError when it is damaged or something else."""
     graph_def = tf.compat.v1.GraphDef()
     content = path.read_bytes()
     try:
@@ -32,7 +37,7 @@ def from_file(path: Path) -> Source:
         raise LoadError(f"{path}: not a GraphDef, or damaged ({one_line(error)})") from error
     if not graph_def.node:
         raise LoadError(f"{path}: holds no nodes; a SavedModel is given by its folder")
-    return from_graph_def(graph_def, path.stem)
+    return graph_def
 
 
 def _is_saved_model(content: bytes) -> bool:

@@ -19,12 +19,17 @@ def is_keras_model(model: Any) -> bool:
 
 
 def from_file(path: Path) -> Source:
-    """Reads a .keras or .h5 file. Raises LoadError for a damaged one, and for layers that only its author's
-    code has."""
+    """The source of a .keras or .h5 file. Raises what `read` and `from_model` raise."""
+    return from_model(read(path), path.stem)
+
+
+def read(path: Path) -> Any:
+    """The keras.Model of a .keras or .h5 file. Raises LoadError for a damaged one, and for layers that only its
+    author's code has."""
     import keras
 
     try:
-        model = keras.models.load_model(path, compile=False)
+        return keras.models.load_model(path, compile=False)
     except Exception as error:  # keras raises whatever the layer, h5py or zipfile raised
         text = str(error)
         if any(
@@ -45,24 +50,27 @@ def from_file(path: Path) -> Source:
                 f"({one_line(error)})"
             ) from error
         raise LoadError(f"{path}: not a Keras model, or damaged ({one_line(error)})") from error
-    return from_model(model, path.stem)
 
 
 def from_model(model: Any, name: str | None = None) -> Source:
     """The source of a keras.Model, with the input names of its own and output names as its export has
     them."""
     name = name or model.name
+    return from_concrete(traced(model, name)[0], name)
+
+
+def traced(model: Any, name: str) -> tuple[Any, list[Any]]:
+    """The ConcreteFunction of a keras.Model, and the arguments that it takes as TensorSpecs."""
     try:
         signature = _input_signature(model)
         function = tf.function(lambda *args: model(*args, training=False), autograph=False)
-        concrete = function.get_concrete_function(*signature)
+        return function.get_concrete_function(*signature), signature
     except LoadError:
         raise
     except Exception as error:  # tracing runs the model's own code
         raise LoadError(
             f"{name}: the model cannot be traced ({one_line(error)}); export a SavedModel (model.export) and load that"
         ) from error
-    return from_concrete(concrete, name)
 
 
 def _input_signature(model: Any) -> list[Any]:
