@@ -1,6 +1,7 @@
 #include "platform/file.h"
 
 #include <cerrno>
+#include <cstdio>
 #include <cstring>
 #include <ctime>
 
@@ -9,7 +10,48 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "platform/pages.h"
+
 namespace wherry::platform {
+namespace {
+
+// The same file again, for reads that leave the page cache alone; -1 where that cannot be had.
+int OpenDirect(int descriptor) {
+#if defined(__linux__)
+  char path[32];
+  std::snprintf(path, sizeof(path), "/proc/self/fd/%d", descriptor);
+  return open(path, O_RDONLY | O_CLOEXEC | O_DIRECT);
+#elif defined(F_NOCACHE)
+  const int direct = fcntl(descriptor, F_DUPFD_CLOEXEC, 0);
+  if (direct >= 0 && fcntl(direct, F_NOCACHE, 1) != 0) {
+    close(direct);
+    return -1;
+  }
+  return direct;
+#else
+  static_cast<void>(descriptor);
+  return -1;
+#endif
+}
+
+// Reads so many bytes, of which those from `end` on need not be there. Returns 0 or errno.
+int ReadAll(int descriptor, uint64_t position, void* to, size_t bytes, uint64_t end) {
+  char* at = static_cast<char*>(to);
+  while (bytes > 0 && position < end) {
+    const ssize_t got = pread(descriptor, at, bytes, static_cast<off_t>(position));
+    if (got < 0) {
+      if (errno == EINTR) continue;
+      return errno;
+    }
+    if (got == 0) return EIO;  // the file became shorter since it was opened
+    at += got;
+    position += static_cast<uint64_t>(got);
+    bytes -= static_cast<size_t>(got);
+  }
+  return 0;
+}
+
+}  // namespace
 
 int File::OpenPath(const char* path) {
   Close();
@@ -31,6 +73,8 @@ int File::OpenDescriptor(int descriptor, uint64_t offset, uint64_t bytes) {
   if (descriptor_ < 0) return errno;
   start_ = offset;
   bytes_ = bytes == 0 ? file_bytes - offset : bytes;
+  owned_ = info.st_uid == geteuid();
+  direct_ = OpenDirect(descriptor_);
   return 0;
 }
 
@@ -42,7 +86,8 @@ void File::OpenMemory(const void* data, size_t bytes) {
 
 void File::Close() {
   if (descriptor_ >= 0) close(descriptor_);
-  descriptor_ = -1;
+  if (direct_ >= 0) close(direct_);
+  descriptor_ = direct_ = -1;
   memory_ = nullptr;
   start_ = bytes_ = 0;
 }
@@ -52,20 +97,50 @@ int File::Read(uint64_t offset, void* to, size_t bytes) const {
     std::memcpy(to, memory_ + offset, bytes);
     return 0;
   }
-  char* at = static_cast<char*>(to);
-  uint64_t position = start_ + offset;
-  while (bytes > 0) {
-    const ssize_t got = pread(descriptor_, at, bytes, static_cast<off_t>(position));
-    if (got < 0) {
-      if (errno == EINTR) continue;
-      return errno;
-    }
-    if (got == 0) return EIO;  // the file became shorter since it was opened
-    at += got;
-    position += static_cast<uint64_t>(got);
-    bytes -= static_cast<size_t>(got);
+  return ReadAll(descriptor_, start_ + offset, to, bytes, start_ + bytes_);
+}
+
+int File::ReadDirect(uint64_t offset, void* to, size_t bytes) const {
+  const uint64_t position = start_ + offset;
+  if (direct_ >= 0) {
+    const int error = ReadAll(direct_, position, to, bytes, start_ + bytes_);
+    if (error != EINVAL) return error;
   }
-  return 0;
+  const int error = ReadAll(descriptor_, position, to, bytes, start_ + bytes_);
+#if defined(POSIX_FADV_DONTNEED)
+  static_cast<void>(posix_fadvise(descriptor_, static_cast<off_t>(position), static_cast<off_t>(bytes), POSIX_FADV_DONTNEED));
+#endif
+  return error;
+}
+
+void File::SetReadAhead(bool allowed) const {
+#if defined(POSIX_FADV_RANDOM)
+  if (descriptor_ >= 0) {
+    static_cast<void>(posix_fadvise(descriptor_, 0, 0, allowed ? POSIX_FADV_NORMAL : POSIX_FADV_RANDOM));
+  }
+#else
+  static_cast<void>(allowed);
+#endif
+}
+
+// Linux tells only who owns a file, and says yes to everybody else.
+bool File::IsCached(const Mapping& mapping, uint64_t offset, size_t bytes) const {
+#if defined(__linux__)
+  constexpr size_t kSamples = 3;
+  if (!owned_ || mapping.base == nullptr) return false;
+  const auto page = static_cast<uintptr_t>(PageBytes());
+  for (size_t i = 0; i < kSamples && bytes > 0; ++i) {
+    const auto at = reinterpret_cast<uintptr_t>(mapping.data + offset + (bytes - 1) / (kSamples - 1) * i);
+    unsigned char state = 0;
+    if (mincore(reinterpret_cast<void*>(at - at % page), page, &state) != 0 || (state & 1U) == 0) return false;
+  }
+  return true;
+#else
+  static_cast<void>(mapping);
+  static_cast<void>(offset);
+  static_cast<void>(bytes);
+  return false;
+#endif
 }
 
 int File::Map(uint64_t offset, size_t bytes, Mapping* mapping) const {
@@ -91,27 +166,6 @@ int File::Map(uint64_t offset, size_t bytes, Mapping* mapping) const {
 void File::Unmap(Mapping* mapping) {
   if (mapping->base != nullptr) munmap(mapping->base, mapping->base_bytes);
   *mapping = Mapping();
-}
-
-void File::Prefetch(uint64_t offset, size_t bytes) const {
-#if defined(POSIX_FADV_WILLNEED)
-  if (descriptor_ >= 0) {
-    static_cast<void>(posix_fadvise(descriptor_, static_cast<off_t>(start_ + offset), static_cast<off_t>(bytes),
-                                    POSIX_FADV_WILLNEED));
-  }
-#else
-  static_cast<void>(offset);
-  static_cast<void>(bytes);
-#endif
-}
-
-void* AllocatePages(size_t bytes) {
-  void* pages = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  return pages == MAP_FAILED ? nullptr : pages;
-}
-
-void FreePages(void* pages, size_t bytes) {
-  if (pages != nullptr) munmap(pages, bytes);
 }
 
 double Now() {

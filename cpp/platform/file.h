@@ -17,6 +17,8 @@ struct Mapping {
 
 class File {
  public:
+  static constexpr uint64_t kDirectAlignment = 4096;
+
   File() = default;
   ~File() { Close(); }
   File(const File&) = delete;
@@ -31,24 +33,32 @@ class File {
   void Close();
 
   uint64_t size() const { return bytes_; }
+  // The block of memory that was opened; null for a file.
+  const std::byte* memory() const { return memory_; }
   // Reads exactly `bytes` at `offset`. The range must lie inside the file.
   int Read(uint64_t offset, void* to, size_t bytes) const;
+  // Reads a range without leaving it in the system's page cache. It begins and ends at multiples of kDirectAlignment,
+  // counted from DirectStart(); the end may lie behind the file's. `to` is aligned likewise.
+  int ReadDirect(uint64_t offset, void* to, size_t bytes) const;
+  // Where in the range that ReadDirect takes for it a byte of the file lies.
+  uint64_t DirectStart(uint64_t offset) const { return offset - (start_ + offset) % kDirectAlignment; }
+  // Whether the system may read more into its page cache than was asked for. A hint.
+  void SetReadAhead(bool allowed) const;
+  // Whether a range is in the page cache, as far as a few samples tell. False where the system does not say. mapping: of
+  // the whole file.
+  bool IsCached(const Mapping& mapping, uint64_t offset, size_t bytes) const;
   // Maps a range that lies inside the file. Pages are shared with the page cache and read on first touch.
   int Map(uint64_t offset, size_t bytes, Mapping* mapping) const;
   static void Unmap(Mapping* mapping);
-  // Asks the system to read a range into its page cache, without waiting.
-  void Prefetch(uint64_t offset, size_t bytes) const;
 
  private:
   int descriptor_ = -1;
+  int direct_ = -1;  // reads past the page cache; -1 where the file system cannot
+  bool owned_ = false;  // by this user
   const std::byte* memory_ = nullptr;
   uint64_t start_ = 0;
   uint64_t bytes_ = 0;
 };
-
-// Zeroed memory straight from the system, given back in full by FreePages. Null when there is none.
-void* AllocatePages(size_t bytes);
-void FreePages(void* pages, size_t bytes);
 
 // Seconds of a clock that never goes back.
 double Now();

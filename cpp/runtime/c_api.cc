@@ -3,6 +3,7 @@
 #include <cstring>
 #include <new>
 
+#include "platform/memory.h"
 #include "runtime/executor.h"
 #include "wherry/wherry.h"
 
@@ -53,6 +54,11 @@ wherry_status Open(wherry_model* model, const wherry_options* options) {
     }
     chosen.threads = options->threads;
     chosen.memory_budget = options->memory_budget;
+    if (options->page_cache < WHERRY_CACHE_AUTO || options->page_cache > WHERRY_CACHE_LEAVE) {
+      return ToC(model->executor.errors().Fail(Code::kInvalidArgument, "page_cache is %d, which is none of its values",
+                                               static_cast<int>(options->page_cache)));
+    }
+    chosen.page_cache = static_cast<wherry::PageCache>(options->page_cache);
   }
   const Status status = model->executor.Open(chosen);
   if (!status.ok()) return ToC(status);
@@ -196,6 +202,24 @@ wherry_status wherry_cancel(wherry_model* model) {
   if (model == nullptr) return WHERRY_INVALID_ARGUMENT;
   model->executor.Cancel();
   return WHERRY_OK;
+}
+
+wherry_status wherry_set_memory_budget(wherry_model* model, uint64_t bytes) {
+  if (model == nullptr) return WHERRY_INVALID_ARGUMENT;
+  if (!model->ready) return NotReady(model);
+  return ToC(model->executor.SetMemoryBudget(bytes));
+}
+
+wherry_status wherry_trim_memory(wherry_model* model) {
+  if (model == nullptr) return WHERRY_INVALID_ARGUMENT;
+  if (model->ready) model->executor.Trim();
+  return WHERRY_OK;
+}
+
+wherry_memory wherry_get_memory(void) {
+  const uint64_t physical = wherry::platform::PhysicalMemory();
+  const uint64_t available = wherry::platform::AvailableMemory();
+  return {physical, available, physical / 2 < available ? physical / 2 : available};
 }
 
 wherry_status wherry_get_stats(const wherry_model* model, wherry_stats* stats) {

@@ -4,12 +4,17 @@
 #include <cstring>
 #include <new>
 
+#include "platform/pages.h"
 #include "runtime/guard.h"
 
 namespace wherry {
 namespace {
 
 constexpr uint64_t kMaxScratch = uint64_t{1} << (sizeof(size_t) > 4 ? 46 : 30);
+
+// Until a step has run: what one thread does in a second, and what every step takes.
+constexpr double kGuessedMacsPerSecond = 2e10;
+constexpr double kGuessedStepSeconds = 2e-6;
 
 constexpr size_t RoundUp(size_t bytes, size_t to) { return (bytes + to - 1) / to * to; }
 
@@ -38,8 +43,9 @@ Executor::~Executor() {
 
 Status Executor::Open(const ExecutorOptions& options) {
   const double start = platform::Now();
+  if (options.page_cache == PageCache::kLeave) file_.SetReadAhead(false);
   WHERRY_RETURN_IF_ERROR(pack_.Open(file_, errors_));
-  WHERRY_RETURN_IF_ERROR(weights_.Open(file_, pack_, errors_));
+  WHERRY_RETURN_IF_ERROR(weights_.Open(file_, pack_, options.page_cache, errors_));
   isa_ = BestIsa();
   WHERRY_RETURN_IF_ERROR(threads_.Start(options.threads > 0 ? options.threads : platform::ProcessorCount(), errors_));
   WHERRY_RETURN_IF_ERROR(BuildTensors());
@@ -48,8 +54,9 @@ Status Executor::Open(const ExecutorOptions& options) {
   if (!PlaceScratch(pack_, arena_bytes_, scratch_.span(), &scratch_bytes_)) {
     return errors_.Fail(Code::kOutOfMemory, "no memory for a table of %zu tensors", tensors_.size());
   }
+  CountFixedBytes();
   WHERRY_RETURN_IF_ERROR(
-      CheckBudget(options.memory_budget != 0 ? options.memory_budget : pack_.plan[0].memory_budget));
+      SetMemoryBudget(options.memory_budget != 0 ? options.memory_budget : pack_.plan[0].memory_budget));
   if (arena_bytes_ + scratch_bytes_ > 0) {
     arena_ = static_cast<std::byte*>(platform::AllocatePages(arena_bytes_ + scratch_bytes_));
     if (arena_ == nullptr) {
@@ -139,7 +146,8 @@ Status Executor::BuildSteps() {
     if (record.num_attributes > most_attributes) most_attributes = record.num_attributes;
   }
   Array<Attribute> attributes;
-  if (!steps_.Allocate(count) || !scratch_.Allocate(count) || !step_tensors_.Allocate(tensors) ||
+  if (!steps_.Allocate(count) || !scratch_.Allocate(count) || !step_seconds_.Allocate(count) ||
+      !step_tensors_.Allocate(tensors) ||
       !params_.Allocate(count * kParamsBytes) || !attributes.Allocate(most_attributes)) {
     return errors_.Fail(Code::kOutOfMemory, "no memory for a table of %zu steps", count);
   }
@@ -165,6 +173,7 @@ Status Executor::BuildSteps() {
     step.num_inputs = record.num_inputs;
     step.num_outputs = record.num_outputs;
     step.params = params_.data() + i * kParamsBytes;
+    step_seconds_[i] = kGuessedStepSeconds + 1e3 * static_cast<double>(record.kilo_macs) / kGuessedMacsPerSecond;
     for (uint64_t k = 0; k < record.num_inputs; ++k) *next++ = &tensors_[pack_.indexes[record.inputs + k]];
     for (uint64_t k = 0; k < record.num_outputs; ++k) *next++ = &tensors_[pack_.indexes[record.outputs + k]];
     WHERRY_RETURN_IF_ERROR(PrepareStep(i, attributes.span()));
@@ -172,19 +181,24 @@ Status Executor::BuildSteps() {
   return Status::Ok();
 }
 
-Status Executor::CheckBudget(uint64_t budget) {
+void Executor::CountFixedBytes() {
   fixed_bytes_ = pack_.metadata_bytes() + tensors_.size() * sizeof(Tensor) + dims_.size() * sizeof(int64_t) +
-                 steps_.size() * (sizeof(Step) + sizeof(StepScratch)) + step_tensors_.size() * sizeof(Tensor*) +
-                 params_.size() + weights_.resident_bytes() + arena_bytes_ + scratch_bytes_;
-  if (budget == 0) return Status::Ok();
-  if (budget < memory_needed()) {
+                 steps_.size() * (sizeof(Step) + sizeof(StepScratch) + sizeof(double)) +
+                 step_tensors_.size() * sizeof(Tensor*) + params_.size() + weights_.constant_bytes() + arena_bytes_ +
+                 scratch_bytes_;
+}
+
+Status Executor::SetMemoryBudget(uint64_t budget) {
+  if (budget != 0 && budget < memory_needed()) {
     return errors_.Fail(Code::kBudgetTooSmall,
                         "a memory budget of %" PRIu64 " bytes is too small: this pack needs %" PRIu64
-                        " with %d thread%s; raise the budget%s or compile with more partitions",
+                        " with %d thread%s; raise the budget%s",
                         budget, memory_needed(), threads_.size(), threads_.size() == 1 ? "" : "s",
-                        threads_.size() == 1 ? "" : ", use fewer threads");
+                        threads_.size() == 1 ? "" : ", or use fewer threads");
   }
-  weights_.SetLimit(budget - fixed_bytes_);
+  const uint64_t limit = budget == 0 ? ~uint64_t{0} : budget - fixed_bytes_;
+  WHERRY_RETURN_IF_ERROR(weights_.SetLimit(limit, {step_seconds_.data(), step_seconds_.size()}, errors_));
+  for (uint64_t i = 0; i < steps_.size(); ++i) BindWeights(i);
   return Status::Ok();
 }
 
@@ -212,30 +226,30 @@ void Executor::SetProgress(Progress progress, void* user) {
   progress_user_ = user;
 }
 
-void Executor::BindPlaces(int index) {
-  const format::PartitionRecord& partition = pack_.partitions[static_cast<uint64_t>(index)];
-  for (uint64_t s = partition.first_step; s < uint64_t{partition.first_step} + partition.num_steps; ++s) {
-    const format::StepRecord& step = pack_.steps[s];
-    for (uint64_t k = 0; k < step.num_inputs; ++k) {
-      const uint32_t number = pack_.indexes[step.inputs + k];
-      const format::TensorRecord& record = pack_.tensors[number];
-      if (PlaceOf(record) != format::Place::kSegment) continue;
-      const std::byte* segment = weights_.segment(record.owner);
-      tensors_[number].data = segment == nullptr ? nullptr : const_cast<std::byte*>(segment + record.offset);
-      if (record.quant != format::kNone) {
-        BindQuantization(pack_.quants[record.quant], segment, &tensors_[number].quant);
-      }
+void Executor::BindWeights(uint64_t i) {
+  const format::StepRecord& step = pack_.steps[i];
+  for (uint64_t k = 0; k < step.num_inputs; ++k) {
+    const uint32_t number = pack_.indexes[step.inputs + k];
+    const format::TensorRecord& record = pack_.tensors[number];
+    if (PlaceOf(record) != format::Place::kSegment) continue;
+    const std::byte* segment = weights_.segment(record.owner);
+    tensors_[number].data = segment == nullptr ? nullptr : const_cast<std::byte*>(segment + record.offset);
+    if (record.quant != format::kNone) {
+      BindQuantization(pack_.quants[record.quant], segment, &tensors_[number].quant);
     }
   }
 }
 
-void Executor::GuardStep(int index, uint64_t s, bool close) {
+// Of the weights only the step's own segments are closed: the reading thread is busy with the others.
+void Executor::GuardStep(uint64_t s, bool close) {
   const auto all = close ? &guard::Close : &guard::Open;
   all(arena_, arena_bytes_);
-  const format::PartitionRecord& partition = pack_.partitions[static_cast<uint64_t>(index)];
-  for (uint64_t k = 0; k < partition.num_segments; ++k) {
-    const uint32_t segment = pack_.indexes[partition.segments + k];
-    all(weights_.segment(segment), static_cast<size_t>(pack_.segments[segment].bytes));
+  const format::StepRecord& record = pack_.steps[s];
+  for (uint64_t k = 0; k < record.num_inputs; ++k) {
+    const format::TensorRecord& tensor = pack_.tensors[pack_.indexes[record.inputs + k]];
+    if (PlaceOf(tensor) != format::Place::kSegment) continue;
+    if ((pack_.segments[tensor.owner].flags & format::kSegmentResident) != 0) continue;
+    all(weights_.segment(tensor.owner), static_cast<size_t>(pack_.segments[tensor.owner].bytes));
   }
   const Step& step = steps_[s];
   guard::Open(arena_ + scratch_[s].offset, scratch_[s].bytes);
@@ -248,24 +262,27 @@ void Executor::GuardStep(int index, uint64_t s, bool close) {
   }
 }
 
-Status Executor::RunPartition(int index) {
+Status Executor::RunStep(uint64_t s) {
+  WHERRY_RETURN_IF_ERROR(weights_.Acquire(s, errors_));
+  if (weights_.moves()) BindWeights(s);
+  RunContext context;
+  BinderOf(s).Bind(context, arena_ + scratch_[s].offset, &threads_);
+  if constexpr (guard::kOn) GuardStep(s, true);
   const double start = platform::Now();
-  WHERRY_RETURN_IF_ERROR(weights_.Acquire(index, errors_));
-  BindPlaces(index);
-  stats_.io_seconds += platform::Now() - start;
-  const uint64_t held = fixed_bytes_ + weights_.mapped_bytes() - weights_.resident_bytes();
-  if (held > stats_.peak_bytes) stats_.peak_bytes = held;
+  const Status status = steps_[s].kernel->run(context);
+  const double seconds = platform::Now() - start;
+  if constexpr (guard::kOn) GuardStep(s, false);
+  if (stats_.runs == 0 || seconds < step_seconds_[s]) step_seconds_[s] = seconds;
+  weights_.Release(s);
+  return status;
+}
+
+Status Executor::RunPartition(int index) {
   const format::PartitionRecord& partition = pack_.partitions[static_cast<uint64_t>(index)];
   for (uint64_t s = partition.first_step; s < uint64_t{partition.first_step} + partition.num_steps; ++s) {
     if (cancelled_.load(std::memory_order_relaxed)) return errors_.Fail(Code::kCancelled, "the run was cancelled");
-    RunContext context;
-    BinderOf(s).Bind(context, arena_ + scratch_[s].offset, &threads_);
-    if constexpr (guard::kOn) GuardStep(index, s, true);
-    const Status status = steps_[s].kernel->run(context);
-    if constexpr (guard::kOn) GuardStep(index, s, false);
-    WHERRY_RETURN_IF_ERROR(status);
+    WHERRY_RETURN_IF_ERROR(RunStep(s));
   }
-  weights_.Release(index);
   return Status::Ok();
 }
 
@@ -288,25 +305,31 @@ void Executor::Lend(int i, const void* data) {
 
 Status Executor::RunAll() {
   const double start = platform::Now();
-  stats_.io_seconds = 0;
   for (int i = 0; i < num_inputs(); ++i) {
     if (input(i).data == nullptr && input(i).bytes > 0) {
       const StringView name = pack_.String(pack_.inputs[static_cast<uint64_t>(i)].name);
       return errors_.Fail(Code::kWrongState, "input '%.*s' was not set", static_cast<int>(name.size), name.data);
     }
   }
+  const double waited = weights_.wait_seconds();
+  WHERRY_RETURN_IF_ERROR(weights_.Begin(0, errors_));
+  const Status status = RunPartitions();
+  weights_.End(status.ok());
+  stats_.io_seconds = weights_.wait_seconds() - waited;
+  stats_.peak_bytes = fixed_bytes_ + weights_.peak_bytes();
+  WHERRY_RETURN_IF_ERROR(status);
+  stats_.inference_seconds = platform::Now() - start;
+  ++stats_.runs;
+  return Status::Ok();
+}
+
+Status Executor::RunPartitions() {
   const int partitions = num_partitions();
   for (int p = 0; p < partitions; ++p) {
-    const Status status = RunPartition(p);
-    if (!status.ok()) {
-      weights_.Release(p);
-      return status;
-    }
+    WHERRY_RETURN_IF_ERROR(RunPartition(p));
     if (progress_ != nullptr && progress_(progress_user_, p + 1, partitions) != 0) Cancel();
   }
   if (cancelled_.load(std::memory_order_relaxed)) return errors_.Fail(Code::kCancelled, "the run was cancelled");
-  stats_.inference_seconds = platform::Now() - start;
-  ++stats_.runs;
   return Status::Ok();
 }
 

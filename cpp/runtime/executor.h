@@ -1,8 +1,8 @@
 // Runs a pack, partition by partition, inside a memory budget.
 //
-// Everything is allocated in Open(): the arena at the size the compiler planned, scratch memory, and the tables. In
-// Run() a partition's weights are mapped, its steps run, and the weights are given back; where the budget allows,
-// they stay mapped instead. One thread at a time may use an executor; Cancel() may come from any.
+// Everything is allocated in Open(): the arena at the size the compiler planned, scratch memory, and the tables. What
+// the budget leaves is for weights (runtime/streamer.h): as many as fit stay in memory, the others are read ahead of the
+// steps that need them. One thread at a time may use an executor; Cancel() and Trim() may come from any.
 #ifndef WHERRY_RUNTIME_EXECUTOR_H_
 #define WHERRY_RUNTIME_EXECUTOR_H_
 
@@ -13,20 +13,21 @@
 #include "runtime/kernel.h"
 #include "runtime/pack.h"
 #include "runtime/scratch.h"
-#include "runtime/weights.h"
+#include "runtime/streamer.h"
 
 namespace wherry {
 
 struct ExecutorOptions {
   int threads = 1;             // 0: one for each processor
   uint64_t memory_budget = 0;  // bytes; 0: the one the pack was planned for, or none
+  PageCache page_cache = PageCache::kAuto;
 };
 
 struct ExecutorStats {
   double load_seconds = 0;       // Open()
   double inference_seconds = 0;  // the last Run()
-  double io_seconds = 0;         // of that, mapping and checking weights
-  uint64_t peak_bytes = 0;       // the most that was held at one time: metadata, arena, scratch, mapped weights
+  double io_seconds = 0;         // of that, waiting for weights
+  uint64_t peak_bytes = 0;       // the most that was held at one time: metadata, arena, scratch, weights
   uint64_t runs = 0;
 };
 
@@ -52,11 +53,15 @@ class Executor {
   int num_outputs() const { return static_cast<int>(pack_.outputs.size()); }
   const Tensor& input(int i) const { return tensors_[pack_.inputs[static_cast<uint64_t>(i)].tensor]; }
   const Tensor& output(int i) const { return tensors_[pack_.outputs[static_cast<uint64_t>(i)].tensor]; }
-  uint64_t memory_needed() const { return fixed_bytes_ + weights_.largest_partition_bytes(); }
+  uint64_t memory_needed() const { return fixed_bytes_ + weights_.least_bytes(); }
 
   // Lends `data` (exactly input(i).bytes, aligned for its type) until the next Run() has ended.
   Status SetInput(int i, const void* data, uint64_t bytes);
   void SetProgress(Progress progress, void* user);
+  // Plans again for another budget; 0 stands for none. Not during a run. What is too small changes nothing.
+  Status SetMemoryBudget(uint64_t bytes);
+  // Gives back all memory that a next run can read again.
+  void Trim() { weights_.Trim(); }
   // Runs the whole pack. Outputs are valid until the next Run().
   Status Run();
   bool has_outputs() const { return has_outputs_; }  // the last run ended well
@@ -75,25 +80,28 @@ class Executor {
   Status BuildTensors();
   Status BuildSteps();
   Status PrepareStep(uint64_t i, Span<Attribute> attributes);
-  Status CheckBudget(uint64_t budget);
+  void CountFixedBytes();
   Status RunAll();
+  Status RunPartitions();
   Status RunPartition(int partition);
-  void GuardStep(int partition, uint64_t step, bool close);
+  Status RunStep(uint64_t step);
+  void GuardStep(uint64_t step, bool close);
   void Lend(int input, const void* data);
-  void BindPlaces(int partition);
+  void BindWeights(uint64_t step);
   StepBinder BinderOf(uint64_t i);
 
   platform::File file_;
   Pack pack_;
   ErrorSink errors_;
   ExecutorStats stats_;
-  Weights weights_;
+  Streamer weights_;
   ThreadPool threads_;
   Isa isa_ = Isa::kPortable;
   Array<Tensor> tensors_;
   Array<int64_t> dims_;
   Array<Step> steps_;
   Array<StepScratch> scratch_;
+  Array<double> step_seconds_;    // of computation: as measured, or guessed from what the pack says
   Array<Tensor*> step_tensors_;
   Array<std::byte> params_;
   std::byte* arena_ = nullptr;    // arena_bytes_, then scratch_bytes_

@@ -1,7 +1,7 @@
 // The .wherry file, byte by byte. docs/pack-format.md says the same in prose; python/wherry/pack/format.py writes it.
 //
 // All numbers are little-endian. A 64-byte header is followed by the metadata (a table of sections, each an array of
-// fixed-size records) and by the segments (weights in the order in which they are run, each on a 16 KiB boundary).
+// fixed-size records) and by the segments (weights in the order in which they are run, the first at a multiple of 16 KiB).
 // A section says how large its records are: a newer minor version may append fields, which this reader steps over,
 // and may add sections, which it ignores.
 #ifndef WHERRY_RUNTIME_PACK_FORMAT_H_
@@ -14,7 +14,7 @@ namespace wherry::format {
 inline constexpr char kMagic[8] = {'\x89', 'W', 'H', 'E', 'R', 'R', 'Y', '\n'};
 inline constexpr uint16_t kMajor = 1;
 inline constexpr uint16_t kMinor = 0;
-inline constexpr uint64_t kSegmentAlignment = 16384;
+inline constexpr uint64_t kSegmentAlignment = 64;
 inline constexpr uint64_t kTensorAlignment = 64;
 inline constexpr uint32_t kNone = 0xFFFFFFFFU;
 inline constexpr uint64_t kNone64 = ~uint64_t{0};
@@ -108,13 +108,13 @@ struct StepRecord {
   uint32_t inputs, num_inputs;   // tensor numbers in kIndexes; kNone is kept for absent ones
   uint32_t outputs, num_outputs;
   uint32_t attributes, num_attributes;
-  uint32_t reserved;
+  uint32_t kilo_macs;            // thousands of multiply-accumulates, as far as 32 bits go
 };
 static_assert(sizeof(StepRecord) == 40);
 
 struct PartitionRecord {
   uint32_t first_step, num_steps;
-  uint32_t segments, num_segments;  // segment numbers in kIndexes, resident ones not among them
+  uint32_t segments, num_segments;  // segment numbers in kIndexes in the order of use, resident ones not among them
 };
 static_assert(sizeof(PartitionRecord) == 16);
 

@@ -14,6 +14,7 @@ const char kUsage[] =
     "  --output-dir DIR           where the outputs go that no --output names, as DIR/NAME.npy; made if need be\n"
     "  --threads N                how many compute; 0 is one for each processor (default 1)\n"
     "  --memory-budget SIZE       most bytes that the model may add: 64MB, 64MiB or 67108864\n"
+    "  --page-cache auto|use|leave  whether streamed weights may stay in the system's page cache (default auto)\n"
     "  --repeat N                 runs N times\n"
     "  --json                     prints what was measured as JSON\n";
 
@@ -68,6 +69,19 @@ static int parse_size(const char* text, uint64_t* bytes) {
   return -1;
 }
 
+static int parse_page_cache(const char* text, wherry_page_cache* result) {
+  static const struct {
+    const char* name;
+    wherry_page_cache value;
+  } kValues[] = {{"auto", WHERRY_CACHE_AUTO}, {"use", WHERRY_CACHE_USE}, {"leave", WHERRY_CACHE_LEAVE}};
+  for (size_t i = 0; i < sizeof(kValues) / sizeof(kValues[0]); ++i) {
+    if (strcmp(text, kValues[i].name) != 0) continue;
+    *result = kValues[i].value;
+    return 0;
+  }
+  return -1;
+}
+
 static int add_file(char* text, named_file* files, int* count) {
   if (*count == kMaxFiles) return -1;
   char* equals = strchr(text, '=');
@@ -83,6 +97,7 @@ static int parse_value(const char* option, char* value, options* result) {
   if (strcmp(option, "--input") == 0) return add_file(value, result->inputs, &result->num_inputs);
   if (strcmp(option, "--output") == 0) return add_file(value, result->outputs, &result->num_outputs);
   if (strcmp(option, "--memory-budget") == 0) return parse_size(value, &result->memory_budget);
+  if (strcmp(option, "--page-cache") == 0) return parse_page_cache(value, &result->page_cache);
   if (strcmp(option, "--output-dir") == 0) {
     result->output_dir = value;
     return 0;
@@ -99,7 +114,7 @@ static int parse_value(const char* option, char* value, options* result) {
 
 int parse_options(int argc, char** argv, options* result, char* error, unsigned long error_size) {
   static const char* const kWithValue[] = {"--input",   "--output",        "--output-dir",
-                                           "--threads", "--memory-budget", "--repeat"};
+                                           "--threads", "--memory-budget", "--page-cache", "--repeat"};
   memset(result, 0, sizeof(*result));
   result->threads = 1;
   result->repeat = 1;

@@ -4,6 +4,8 @@
 
 #include <stdint.h>
 
+#include "wherry/wherry.h"
+
 enum { kMaxFiles = 256 };
 
 /* name=file; name is null where only a file was given. */
@@ -20,6 +22,7 @@ typedef struct options {
   int num_inputs, num_outputs;
   int32_t threads;
   uint64_t memory_budget;
+  wherry_page_cache page_cache;
   int repeat;
   int json;
   int help;

@@ -41,7 +41,7 @@ from wherry.runtime.executor import parse_bytes
 from wherry.runtime.single_kernel import half_isas
 from wherry.runtime.trial import PLANNED_THREADS, memory_needed
 
-_FIRST_GUESS = 4 << 20  # of what tables and scratch memory take; measured once the pack is written
+_OVERHEAD = 4 << 20  # of what tables and scratch memory may take beside the weights of a partition
 
 
 @dataclass
@@ -133,23 +133,15 @@ def _write_within(
 ) -> tuple[list[Partition], int]:
     """Cuts the program so that it runs inside the budget, and writes it. Returns the cut and the memory needed."""
     largest_step = max((sum({id(w): w.stored_bytes for w in s.weights}.values()) for s in program.steps), default=0)
-    overhead = program.arena_bytes + min(_FIRST_GUESS, budget // 16)
-    while True:
-        limit = max(budget - overhead, largest_step)
-        partitions = by_limit(program, limit)
-        try:
-            return partitions, _write(program, partitions, path, budget, provenance, threads)
-        except _TooMuch as error:
-            needed = error.needed
-        most = max(p.weight_bytes for p in partitions)
-        if most <= largest_step:
-            raise BudgetError(
-                f"{program.name} cannot run in {budget} bytes: {program.arena_bytes} are for tensors, {most} for the "
-                f"weights of its largest partition, {needed - most - program.arena_bytes} for tables and the scratch "
-                f"memory of {threads} threads; a budget of {needed} will do, or fewer threads"
-            )
-        # What the weights leave over was measured now. Each turn takes away at least what was lacking.
-        overhead = max(needed - most, overhead + needed - budget)
+    partitions = by_limit(program, max(budget - program.arena_bytes - min(_OVERHEAD, budget // 16), largest_step))
+    try:
+        return partitions, _write(program, partitions, path, budget, provenance, threads)
+    except _TooMuch as error:
+        raise BudgetError(
+            f"{program.name} cannot run in {budget} bytes: {program.arena_bytes} are for tensors, {largest_step} for "
+            f"the weights of its largest step, {error.needed - largest_step - program.arena_bytes} for tables and the "
+            f"scratch memory of {threads} threads; a budget of {error.needed} will do, or fewer threads"
+        ) from None
 
 
 def compile(

@@ -121,15 +121,15 @@ static void test_run(void) {
 static void test_options(void) {
   wherry_model* model = NULL;
   for (int32_t threads = 1; threads <= 3; ++threads) {
-    const wherry_options options = {threads, 0};
+    const wherry_options options = {threads, 0, WHERRY_CACHE_AUTO};
     CHECK(wherry_open_path(pack_path, &options, &model) == WHERRY_OK);
     check_answer(model);
     wherry_close(model);
   }
-  const wherry_options negative = {-1, 0};
+  const wherry_options negative = {-1, 0, WHERRY_CACHE_AUTO};
   CHECK_FAILS(model, wherry_open_path(pack_path, &negative, &model), WHERRY_INVALID_ARGUMENT);
   wherry_close(model);
-  const wherry_options tight = {1, 4096};
+  const wherry_options tight = {1, 4096, WHERRY_CACHE_AUTO};
   CHECK_FAILS(model, wherry_open_path(pack_path, &tight, &model), WHERRY_BUDGET_TOO_SMALL);
   wherry_close(model);
   CHECK(wherry_open_path(NULL, NULL, &model) == WHERRY_INVALID_ARGUMENT);

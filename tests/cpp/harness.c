@@ -109,7 +109,7 @@ static int report(const char* path, wherry_model* model, wherry_status status) {
 
 static int run_packs(int threads, int count, char** paths) {
   for (int i = 0; i < count; ++i) {
-    wherry_options options = {threads, 0};
+    wherry_options options = {threads, 0, WHERRY_CACHE_AUTO};
     uint64_t from_path = 0, streamed = 0, from_memory = 0;
     wherry_model* model = NULL;
     wherry_status status = wherry_open_path(paths[i], &options, &model);
@@ -157,7 +157,7 @@ static void* run_job(void* argument) {
 static int run_apart(const char* path) {
   job jobs[3] = {{0}};
   pthread_t threads[3];
-  const wherry_options options = {2, 0};
+  const wherry_options options = {2, 0, WHERRY_CACHE_AUTO};
   for (int i = 0; i < 3; ++i) {
     jobs[i].path = path;
     const wherry_status status = wherry_open_path(path, &options, &jobs[i].model);
@@ -178,7 +178,7 @@ static int run_apart(const char* path) {
 }
 
 static int fuzz(int threads) {
-  const wherry_options options = {threads, kFuzzBudget};
+  const wherry_options options = {threads, kFuzzBudget, WHERRY_CACHE_AUTO};
   struct sigaction action;
   memset(&action, 0, sizeof(action));
   action.sa_handler = &on_alarm;

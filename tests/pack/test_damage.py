@@ -57,7 +57,7 @@ def test_a_flipped_bit_is_found_or_does_not_matter(pack: bytes, answer: dict[str
     rng = random.Random(1)
     places = [*range(fmt.HEADER_BYTES)]
     places += rng.sample(range(fmt.HEADER_BYTES, fmt.HEADER_BYTES + len(parts.metadata)), 300)
-    places += rng.sample(np.flatnonzero(used[fmt.SEGMENT_ALIGNMENT :]).tolist(), 200)
+    places += rng.sample(np.flatnonzero(used[fmt.FIRST_SEGMENT_ALIGNMENT :]).tolist(), 200)
     places += rng.sample(np.flatnonzero(~used).tolist(), 40)
     for at in places:
         changed = bytearray(pack)

@@ -130,7 +130,7 @@ def extended(pack: bytes, minor: int = 1) -> bytes:
     header["metadata_hash"] = wherry._native.hash64(metadata)
     header["header_hash"] = wherry._native.hash64(header.tobytes()[:56])
     data = header.tobytes() + metadata
-    return data + bytes(fmt.SEGMENT_ALIGNMENT - len(data)) + pack[fmt.SEGMENT_ALIGNMENT :]
+    return data + bytes(fmt.FIRST_SEGMENT_ALIGNMENT - len(data)) + pack[fmt.FIRST_SEGMENT_ALIGNMENT :]
 
 
 def test_what_a_newer_minor_version_added_is_stepped_over(tmp_path: Path) -> None:

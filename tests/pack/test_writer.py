@@ -37,7 +37,10 @@ def test_partitions_have_the_bytes_that_were_predicted(tmp_path: Path, quantize:
         mapped = sum(pack.segments[s].nbytes for s in part.segments)
         rounding = 64 * len(part.segments)
         assert planned.weight_bytes - rounding <= mapped <= planned.weight_bytes, f"partition {number}"
-    assert all(segment.offset % 16384 == 0 for segment in pack.segments)
+    ends = [pack.segments[0].offset, *(segment.offset + segment.nbytes for segment in pack.segments)]
+    assert ends[0] % 16384 == 0
+    for segment, end in zip(pack.segments, ends, strict=False):
+        assert segment.offset % 64 == 0 and 0 <= segment.offset - end < 64
     assert pack.arena_bytes == program.arena_bytes
 
 

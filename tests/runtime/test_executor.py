@@ -64,12 +64,12 @@ def test_the_answer_is_tensorflows(packs: Packs) -> None:
         assert np.abs(found[name] - array).max() <= 1e-5 * np.abs(array).max()
 
 
-def test_more_partitions_need_less_memory(packs: Packs) -> None:
+def test_partitions_do_not_matter_to_memory(packs: Packs) -> None:
     needed = []
     for partitions in (1, 2, 11, 50):
         with wherry.Executor(packs(None, partitions)) as executor:
             needed.append(executor.stats.memory_needed)
-    assert needed[0] > needed[1] > needed[2] >= needed[3] - 4096  # a partition's own record takes room too
+    assert max(needed) - min(needed) <= 4096, "a partition's own record takes room"
 
 
 @pytest.mark.parametrize("threads", [1, 4])

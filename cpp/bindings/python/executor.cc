@@ -33,8 +33,8 @@ struct NativeError {
 
 class PyExecutor {
  public:
-  PyExecutor(const py::object& source, int threads, uint64_t memory_budget) {
-    const wherry_options options{threads, memory_budget};
+  PyExecutor(const py::object& source, int threads, uint64_t memory_budget, int page_cache) {
+    const wherry_options options{threads, memory_budget, static_cast<wherry_page_cache>(page_cache)};
     wherry_model* model = nullptr;
     wherry_status status;
     if (py::isinstance<py::bytes>(source)) {
@@ -93,6 +93,11 @@ class PyExecutor {
     Check(wherry_set_progress(model(), on ? &Progress : nullptr, this));
   }
   void Cancel() { Check(wherry_cancel(model())); }
+  void SetMemoryBudget(uint64_t bytes) {
+    CheckIdle();
+    Check(wherry_set_memory_budget(model(), bytes));
+  }
+  void TrimMemory() { Check(wherry_trim_memory(model())); }
 
   py::dict Stats() const {
     wherry_stats stats;
@@ -208,15 +213,21 @@ void BindExecutor(py::module_& module) {
     }
   });
   py::class_<PyExecutor>(module, "Executor")
-      .def(py::init<const py::object&, int, uint64_t>(), py::arg("source"), py::arg("threads"),
-           py::arg("memory_budget"))
+      .def(py::init<const py::object&, int, uint64_t, int>(), py::arg("source"), py::arg("threads"),
+           py::arg("memory_budget"), py::arg("page_cache"))
       .def("inputs", &PyExecutor::Inputs)
       .def("outputs", &PyExecutor::Outputs)
       .def("run", &PyExecutor::Run)
       .def("set_progress", &PyExecutor::SetProgress)
       .def("cancel", &PyExecutor::Cancel)
+      .def("set_memory_budget", &PyExecutor::SetMemoryBudget)
+      .def("trim_memory", &PyExecutor::TrimMemory)
       .def("stats", &PyExecutor::Stats)
       .def("close", &PyExecutor::Close);
+  module.def("memory", [] {
+    const wherry_memory memory = wherry_get_memory();
+    return py::make_tuple(memory.physical, memory.available, memory.safe_budget);
+  });
   module.def(
       "hash64",
       [](const py::buffer& buffer) {

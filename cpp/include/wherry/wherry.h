@@ -59,9 +59,17 @@ typedef enum wherry_dtype {
 
 typedef struct wherry_model wherry_model;
 
+/* Whether weights that are streamed may stay in the system's page cache, where the next run finds them. */
+typedef enum wherry_page_cache {
+  WHERRY_CACHE_AUTO = 0,  /* where twice their bytes are available */
+  WHERRY_CACHE_USE = 1,
+  WHERRY_CACHE_LEAVE = 2  /* they are read past it, unless they are there already */
+} wherry_page_cache;
+
 typedef struct wherry_options {
   int32_t threads;        /* 0: one for each processor */
-  uint64_t memory_budget; /* bytes that the model may add to the process; 0: what the pack was planned for */
+  uint64_t memory_budget; /* bytes that the model may add to the process; 0: what the pack was planned for, or no limit */
+  wherry_page_cache page_cache;
 } wherry_options;
 
 typedef struct wherry_tensor_info {
@@ -76,7 +84,7 @@ typedef struct wherry_stats {
   double load_seconds;
   double inference_seconds; /* of the last run */
   double io_seconds;        /* of that, waiting for weights */
-  uint64_t peak_bytes;      /* the most that the handle held at one time, mapped weights included */
+  uint64_t peak_bytes;      /* the most that the handle held at one time, weights included */
   uint64_t memory_needed;   /* the smallest budget that this pack runs in, with this number of threads */
   uint64_t runs;
   int32_t partitions;
@@ -115,6 +123,21 @@ typedef int (*wherry_progress)(void* user, int32_t partitions_done, int32_t part
 WHERRY_API wherry_status wherry_set_progress(wherry_model* model, wherry_progress progress, void* user);
 /* Makes the run in progress return WHERRY_CANCELLED before its next step. */
 WHERRY_API wherry_status wherry_cancel(wherry_model* model);
+
+/* Plans again for another budget, between runs: which weights stay in memory, and how far the others are read ahead. 0: no
+ * limit. A budget below memory_needed is refused with WHERRY_BUDGET_TOO_SMALL, and the old one stays. */
+WHERRY_API wherry_status wherry_set_memory_budget(wherry_model* model, uint64_t bytes);
+/* Gives back the memory of all weights: at once, or during a run when the step that runs has ended; what is needed is
+ * then read again. May come from any thread, such as the one that hears that memory is short. */
+WHERRY_API wherry_status wherry_trim_memory(wherry_model* model);
+
+typedef struct wherry_memory {
+  uint64_t physical;    /* bytes of the machine; 0 where the system does not say */
+  uint64_t available;   /* that can be taken now: below the limits of control groups on Linux and of the app on iOS too */
+  uint64_t safe_budget; /* half of physical memory at most, and no more than is available */
+} wherry_memory;
+/* What a memory budget may be on this machine, now. */
+WHERRY_API wherry_memory wherry_get_memory(void);
 
 WHERRY_API wherry_status wherry_get_stats(const wherry_model* model, wherry_stats* stats);
 /* "0.1.0" */

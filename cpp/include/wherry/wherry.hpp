@@ -133,6 +133,10 @@ class Model {
   }
   // May come from any thread, and so touches nothing but the handle.
   [[nodiscard]] wherry_status Cancel() { return wherry_cancel(handle_); }
+  // 0: no limit.
+  [[nodiscard]] wherry_status SetMemoryBudget(std::uint64_t bytes) { return Said(wherry_set_memory_budget(handle_, bytes)); }
+  // May come from any thread.
+  [[nodiscard]] wherry_status TrimMemory() { return wherry_trim_memory(handle_); }
   [[nodiscard]] wherry_status GetStats(wherry_stats* stats) const { return wherry_get_stats(handle_, stats); }
   wherry_model* handle() const { return handle_; }
 

@@ -9,7 +9,8 @@ import numpy as np
 MAGIC = b"\x89WHERRY\n"
 MAJOR, MINOR = 1, 0
 HEADER_BYTES = 64
-SEGMENT_ALIGNMENT = 16384
+FIRST_SEGMENT_ALIGNMENT = 16384
+SEGMENT_ALIGNMENT = 64
 TENSOR_ALIGNMENT = 64
 NONE = 0xFFFFFFFF
 NONE64 = 0xFFFFFFFFFFFFFFFF
@@ -69,7 +70,7 @@ ATTRIBUTE = np.dtype([
 ])
 STEP = np.dtype([
     ("name", _STRING), ("kernel", "<u4"), ("inputs", "<u4"), ("num_inputs", "<u4"), ("outputs", "<u4"),
-    ("num_outputs", "<u4"), ("attributes", "<u4"), ("num_attributes", "<u4"), ("reserved", "<u4"),
+    ("num_outputs", "<u4"), ("attributes", "<u4"), ("num_attributes", "<u4"), ("kilo_macs", "<u4"),
 ])
 PARTITION = np.dtype([
     ("first_step", "<u4"), ("num_steps", "<u4"), ("segments", "<u4"), ("num_segments", "<u4"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +15,7 @@ import numpy as np
 
 from wherry.errors import PackError
 from wherry.graph import QuantizedValue
+from wherry.ops.cost import macs
 from wherry.ops.rules import WeightUse
 from wherry.pack import format as fmt
 from wherry.pack.format import Place, SectionKind
@@ -24,41 +26,45 @@ from wherry.plan.partition import Partition
 from wherry.plan.program import Program, ProgramTensor, Step, Weight
 from wherry.plan.weight_size import part_sizes
 
+_PIECE_BYTES = 1 << 21
+
 
 class _Segments:
-    """Gives every weight its segment: one for resident ones, one a partition, one for each shared weight."""
+    """Gives every weight its segment: one for resident ones, one for each step, one for each weight that steps share.
+
+    Segments are numbered, and lie in the file, in the order in which steps first need them.
+    """
 
     def __init__(self, program: Program, partitions: list[Partition]) -> None:
-        users: dict[int, set[int]] = {}
-        weights: dict[int, Weight] = {}
-        order: list[tuple[int, int]] = []  # (partition of first use, weight)
+        users = Counter(key for step in program.steps for key in {id(weight) for weight in step.weights})
+        self.members: list[list[Weight]] = [[]]
+        segment_of: dict[int, int] = {}
+        needed: list[dict[int, None]] = [{} for _ in partitions]  # as ordered sets
         for number, partition in enumerate(partitions):
             for step in program.steps[partition.first : partition.first + partition.count]:
-                for tensor in step.inputs:
-                    weight = tensor.weight
+                own: int | None = None
+                for weight in (tensor.weight for tensor in step.inputs):
                     if weight is None:
                         continue
-                    if id(weight) not in weights:
-                        weights[id(weight)] = weight
-                        order.append((number, id(weight)))
-                    users.setdefault(id(weight), set()).add(number)
-        self.members: list[list[Weight]] = [[]]
-        self.partition_segments: list[list[int]] = [[] for _ in partitions]
-        own: dict[int, int] = {}
-        for number, key in order:
-            weight = weights[key]
-            if weight.resident:
-                self.members[0].append(weight)
-            elif len(users[key]) > 1:
-                self.members.append([weight])
-                for user in sorted(users[key]):
-                    self.partition_segments[user].append(len(self.members) - 1)
-            else:
-                if number not in own:
-                    own[number] = len(self.members)
-                    self.members.append([])
-                    self.partition_segments[number].append(own[number])
-                self.members[own[number]].append(weight)
+                    if id(weight) not in segment_of:
+                        shared = users[id(weight)] > 1
+                        if weight.resident:
+                            segment = 0
+                        elif shared or own is None:
+                            segment = self._new()
+                        else:
+                            segment = own
+                        if not weight.resident and not shared:
+                            own = segment
+                        segment_of[id(weight)] = segment
+                        self.members[segment].append(weight)
+                    if not weight.resident:
+                        needed[number][segment_of[id(weight)]] = None
+        self.partition_segments = [list(segments) for segments in needed]
+
+    def _new(self) -> int:
+        self.members.append([])
+        return len(self.members) - 1
 
 
 @dataclass(frozen=True)
@@ -88,6 +94,34 @@ class _Buffer:
         self.parts.append(data)
         self.size = offset + len(data)
         return offset
+
+
+class _Output:
+    """Writes what follows one another in pieces that begin and end at multiples of 2 MiB of the file.
+
+    What is written so stays in Linux's page cache in pages of 2 MiB, which the runtime maps at once.
+    """
+
+    def __init__(self, file: BinaryIO, start: int) -> None:
+        self.file = file
+        self.at = start
+        self.waiting = bytearray()
+
+    def write(self, at: int, data: bytes) -> None:
+        """`at` is not before the end of what was written last; zeros fill what lies between."""
+        self.waiting += bytes(at - self.at - len(self.waiting)) + data
+        whole = (self.at + len(self.waiting)) // _PIECE_BYTES * _PIECE_BYTES - self.at
+        if whole > 0:
+            self._put(whole)
+
+    def flush(self) -> None:
+        self._put(len(self.waiting))
+
+    def _put(self, count: int) -> None:
+        self.file.seek(self.at)
+        self.file.write(memoryview(self.waiting)[:count].tobytes())
+        del self.waiting[:count]
+        self.at += count
 
 
 def _padded(values: np.ndarray | None) -> bytes | None:
@@ -149,8 +183,9 @@ class _Writer:
         # The metadata goes in front of the segments, but holds their checksums: measure it first with none.
         layout = [self._measure(members) for members in segments.members]
         meta_bytes = len(self._metadata(segments, [(0, size, 0) for size in layout], dry=True))
-        at = fmt.align(fmt.HEADER_BYTES + meta_bytes, fmt.SEGMENT_ALIGNMENT)
+        at = fmt.align(fmt.HEADER_BYTES + meta_bytes, fmt.FIRST_SEGMENT_ALIGNMENT)
         table: list[tuple[int, int, int]] = []
+        out = _Output(file, at)
         for number, members in enumerate(segments.members):
             buffer = _Buffer()
             for weight in members:
@@ -158,10 +193,10 @@ class _Writer:
             data = b"".join(buffer.parts)
             del buffer
             assert len(data) == layout[number], "a weight's size was predicted wrong"
-            file.seek(at)
-            file.write(data)
+            out.write(at, data)
             table.append((at, len(data), _native.hash64(data)))
             at = fmt.align(at + len(data), fmt.SEGMENT_ALIGNMENT)
+        out.flush()
         end = max((offset + size for offset, size, _ in table), default=fmt.HEADER_BYTES + meta_bytes)
         end = max(end, fmt.HEADER_BYTES + meta_bytes)
         file.truncate(end)
@@ -211,7 +246,7 @@ class _Writer:
         attributes = meta.attributes(step.attrs)
         meta.add(
             SectionKind.STEPS, meta.string(step.name), self.kernel_numbers[step.kernel], meta.indexes(inputs),
-            len(inputs), meta.indexes(outputs), len(outputs), attributes, len(step.attrs),
+            len(inputs), meta.indexes(outputs), len(outputs), attributes, len(step.attrs), _kilo_macs(step),
         )
 
     def _tensor(self, tensor: ProgramTensor) -> int:
@@ -245,6 +280,11 @@ class _Writer:
         )
         self.tensor_numbers[id(tensor)] = number
         return number
+
+
+def _kilo_macs(step: Step) -> int:
+    count = macs(step.op, [tensor.shape for tensor in step.inputs], [tensor.shape for tensor in step.outputs])
+    return min(count // 1000, 0xFFFFFFFF)
 
 
 def _is_quantized(weight: Weight) -> bool:

@@ -8,8 +8,6 @@ from wherry.errors import BudgetError, UsageError
 from wherry.plan.program import Program
 from wherry.text import counted
 
-SEGMENT_ALIGNMENT = 16384
-
 
 @dataclass(frozen=True)
 class Partition:

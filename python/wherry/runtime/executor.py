@@ -41,11 +41,14 @@ def parse_bytes(size: int | str | None) -> int:
     return nbytes
 
 
+_PAGE_CACHE = ("auto", "use", "leave")  # numbered as the C API does
+
+
 @dataclass(frozen=True)
 class ExecutorStats:
     """load_seconds: opening the pack. inference_seconds: the last run, and io_seconds of it spent getting weights.
 
-    peak_bytes: the most that was held at one time, mapped weights included. memory_needed: the smallest
+    peak_bytes: the most that was held at one time, weights included. memory_needed: the smallest
     budget that the pack runs in with this number of threads. runs: how many ended well.
     """
 
@@ -56,6 +59,22 @@ class ExecutorStats:
     memory_needed: int
     runs: int
     partitions: int
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes of this machine, those that can be taken now, and what a memory budget may be: at most half of all."""
+
+    physical: int
+    available: int
+    safe_budget: int
+
+
+def memory() -> Memory:
+    """What a memory budget may be on this machine, now: limits of control groups count."""
+    from wherry import _native
+
+    return Memory(*_native.memory())
 
 
 def _translate(code: int, message: str) -> WherryError:
@@ -75,6 +94,8 @@ class Executor:
     threads: how many compute; 0 is one for each processor
     memory_budget: the most bytes that the model may add to the process, as a number or like "64MB"; None is what the
         pack was planned for
+    page_cache: whether weights that do not fit into the budget may stay in the system's page cache: "use", "leave"
+        (they are read past it), or "auto", where there is memory for them
 
     Raises PackError for a file that is not a sound pack or needs a kernel that the library lacks, BudgetError for a
     budget that is too small (the message says which one will do).
@@ -85,16 +106,20 @@ class Executor:
         source: str | os.PathLike[str] | bytes,
         threads: int = 1,
         memory_budget: int | str | None = None,
+        page_cache: str = "auto",
     ) -> None:
         from wherry import _native
 
+        if page_cache not in _PAGE_CACHE:
+            raise UsageError(f"page_cache must be one of {', '.join(_PAGE_CACHE)}, not {page_cache!r}")
         if threads < 0:
             raise UsageError(f"threads must be 0 or more, not {threads}")
         opened = source if isinstance(source, bytes) else os.fspath(source)
         self._error: type[Exception] = _native.NativeError
         try:
             self._path = None if isinstance(opened, bytes) else _shown(opened)
-            self._native = _native.Executor(opened, min(threads, _MOST), min(parse_bytes(memory_budget), _LARGEST))
+            budget = min(parse_bytes(memory_budget), _LARGEST)
+            self._native = _native.Executor(opened, min(threads, _MOST), budget, _PAGE_CACHE.index(page_cache))
         except self._error as error:
             raise self._translated(error) from None
         except ValueError as error:
@@ -154,6 +179,26 @@ class Executor:
         """Makes the run in progress, on another thread, fail before its next step. Does nothing when none is."""
         try:
             self._native.cancel()
+        except self._error as error:
+            raise self._translated(error) from None
+
+    def set_memory_budget(self, memory_budget: int | str | None) -> None:
+        """Plans again for another budget, between runs; None is no limit.
+
+        Raises BudgetError for one that is too small; the old one then stays.
+        """
+        try:
+            self._native.set_memory_budget(min(parse_bytes(memory_budget), _LARGEST))
+        except self._error as error:
+            raise self._translated(error) from None
+
+    def trim_memory(self) -> None:
+        """Gives back the memory of all weights, during a run when its step ends; what is needed is read again.
+
+        May come from any thread.
+        """
+        try:
+            self._native.trim_memory()
         except self._error as error:
             raise self._translated(error) from None
 

@@ -1,0 +1,182 @@
+// The weights of a pack in memory: those that stay, and a window for those that are read again in every run.
+//
+// One thread reads ahead of the computation, in the order in which steps run, and goes on into the next run. What it
+// reads at a time is a chunk: the weights of some steps that follow one another, in few large requests. A chunk is
+// mapped where the file is in the system's page cache, and given back by unmapping it; otherwise it is read past the
+// cache into a ring of buffers. A large window is mapped in blocks of 2 MiB, for which the processor has pages. Segments
+// are checked against their checksums the first time that they are read.
+//
+// Open, SetLimit, Begin, Acquire, Release and End are for one thread, the one that computes. Trim may come from any.
+#ifndef WHERRY_RUNTIME_STREAMER_H_
+#define WHERRY_RUNTIME_STREAMER_H_
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+
+#include "platform/file.h"
+#include "platform/thread.h"
+#include "runtime/pack.h"
+#include "runtime/residency.h"
+#include "runtime/ring.h"
+#include "runtime/span.h"
+#include "runtime/status.h"
+
+namespace wherry {
+
+// Whether streamed weights may stay in the system's page cache. The values are those of the C API.
+enum class PageCache : int32_t {
+  kAuto = 0,   // where there is memory for them
+  kUse = 1,
+  kLeave = 2,  // they are read past it, unless they are there already
+};
+
+class Streamer {
+ public:
+  Streamer() = default;
+  Streamer(const Streamer&) = delete;
+  Streamer& operator=(const Streamer&) = delete;
+  ~Streamer();
+
+  // Maps the file, reads the pack's small constants, and lists what each step reads. All weights will stay, until
+  // SetLimit says otherwise. `file` and `pack` must outlive this object.
+  Status Open(const platform::File& file, const Pack& pack, PageCache page_cache, ErrorSink& errors);
+
+  // Plans for so many bytes of weights, at least least_bytes(). step_seconds: what each step takes to compute; as many
+  // as the pack has steps. Not during a run.
+  Status SetLimit(uint64_t bytes, Span<const double> step_seconds, ErrorSink& errors);
+
+  // A run begins, at this step.
+  Status Begin(uint64_t first_step, ErrorSink& errors);
+  // Waits until all weights of a step are there; then segment() tells where.
+  Status Acquire(uint64_t step, ErrorSink& errors);
+  // The step has run: its weights may go.
+  void Release(uint64_t step);
+  // The run ended, at its end or before.
+  void End(bool completed);
+  // Gives back all memory at once; during a run when its current step ends, and takes little until it ends.
+  void Trim();
+
+  // Null while the segment is not in memory.
+  const std::byte* segment(uint32_t i) const { return segments_[i]; }
+  // Whether segments may move from run to run; otherwise all are where they are from SetLimit on.
+  bool moves() const { return !keeps_all_; }
+
+  uint64_t least_bytes() const;                        // the smallest limit
+  uint64_t constant_bytes() const { return constant_bytes_; }
+  uint64_t peak_bytes() const { return peak_.load(std::memory_order_relaxed); }  // constants not among them
+  double wait_seconds() const { return wait_seconds_; }                          // of Acquire, since Open
+  const ResidencyPlan& plan() const { return plan_; }
+
+ private:
+  // Neighbours in the file that are read together.
+  struct Extent {
+    uint64_t offset = 0;  // in the file
+    uint64_t bytes = 0;
+    uint32_t first_use = 0;
+    uint32_t num_uses = 0;
+    bool mapped = true;   // how it was read the last time, or would be
+    platform::Mapping own;  // where it is mapped alone
+  };
+  struct Chunk {
+    uint32_t first_extent = 0, num_extents = 0;  // of what is streamed
+    uint32_t first_use = 0, num_uses = 0;        // of all
+    uint32_t last_step = 0;
+    bool held = false;                           // it has its room
+    uint64_t slot = 0, slot_bytes = 0;           // in the ring
+    uint64_t mapped_bytes = 0;                   // of extents that are mapped alone
+    uint64_t bytes = 0;                          // about what it takes
+  };
+  struct Blocks {  // of 2 MiB, of the mapping
+    uint64_t begin, end;
+  };
+
+  Status ListUses(ErrorSink& errors);
+  ResidencyProblem Problem(uint64_t limit, Span<const double> step_seconds) const;
+  Status BuildChunks(ErrorSink& errors);
+  bool AllThere() const;
+  // With mutex_ held. Restart empties the window; the next chunk to be read is `first`.
+  void Restart(uint32_t first);
+  void DropAll();
+
+  static void ThreadMain(void* self);
+  void StopThread();
+  void ReadAhead();
+  bool IsWanted(uint64_t number) const;
+  void WaitForRoom(const Chunk* chunk);
+  void FreeReleased();
+  bool ReserveRoom(Chunk& chunk);
+  bool HasRoom(uint64_t mapped, uint64_t slot_bytes, uint64_t* offset);
+  uint64_t UseBlocks(const Chunk& chunk, bool use);
+  void Free(Chunk& chunk);
+  void UnmapBlocks(const Extent& extent);
+  bool LoadExtent(Extent& extent, std::byte* slot);
+  bool Load(Chunk& chunk);
+  bool LoadStaying(uint32_t segment);
+  bool CheckSegment(uint32_t segment, const std::byte* data);
+  bool Fail(Code code, uint64_t bytes, int error);
+  void CountRead(uint64_t bytes, double seconds);
+  void CountHeld();
+  uint64_t PositionOf(uint64_t offset) const;  // in the mapping's pages
+  uint64_t MappedEnd() const;
+  Blocks BlocksOf(const Extent& extent) const;
+
+  const platform::File* file_ = nullptr;
+  const Pack* pack_ = nullptr;
+  platform::Mapping mapping_;          // of the whole file
+  Array<const std::byte*> segments_;   // as the computation sees them
+  Array<const std::byte*> use_data_;   // where the reading thread put them
+  Array<std::byte*> staying_;          // memory of segments that stay, where they are not mapped
+  Array<bool> loaded_staying_;
+  Array<bool> checked_;
+  Array<uint64_t> segment_bytes_;      // in memory
+  Array<WeightUse> uses_;              // in the order of steps; constants are not among them
+  Array<uint32_t> first_use_;          // of each step, and one more
+  Array<uint32_t> chunk_of_step_;
+  Array<Extent> extents_;
+  Array<Chunk> chunks_;
+  Array<uint16_t> block_users_;        // loaded extents in each block of the mapping
+  size_t num_chunks_ = 0;
+  bool in_blocks_ = false;             // mapped extents are mapped, and counted, in whole blocks
+  ResidencyPlan plan_;
+  bool keeps_all_ = true;
+  PageCache page_cache_ = PageCache::kAuto;
+  bool caches_ = true;                 // what is read may stay in the page cache
+  bool trimmed_ = false;
+  IoCost io_;                          // as measured
+  std::byte* staying_memory_ = nullptr;
+  uint64_t staying_memory_bytes_ = 0;
+  Ring ring_;
+  uint64_t mapped_bytes_ = 0;          // of blocks with users
+  uint64_t staying_bytes_ = 0;         // loaded
+  uint64_t all_bytes_ = 0;             // the limit from which on all weights stay
+  uint64_t constant_bytes_ = 0;
+  double wait_seconds_ = 0;
+  std::atomic<uint64_t> held_{0}, peak_{0}, read_{0};  // read_: bytes since Open
+
+  // Chunks are counted on from run to run: number t is chunk t % num_chunks_. run_ is the number of the run's first chunk.
+  uint64_t run_ = 0;
+  uint64_t freed_ = 0;
+  std::atomic<uint64_t> loaded_{0};
+  std::atomic<uint64_t> released_{0};
+  std::atomic<uint64_t> wake_at_{~uint64_t{0}};  // the reading thread waits until this many are released
+  std::atomic<bool> trim_{false};
+  // Under mutex_.
+  bool computing_waits_ = false;
+  bool loading_ = false;
+  bool running_ = false;
+  bool reading_ = false;   // there is something to read ahead
+  bool stop_ = false;
+  bool started_ = false;
+  Status failure_;         // of the last chunk, which is then not loaded
+  Status load_status_;     // the reading thread's own
+  ErrorSink load_text_;
+  platform::Thread thread_;
+  platform::Mutex mutex_;
+  platform::Condition room_;
+  platform::Condition arrived_;
+};
+
+}  // namespace wherry
+
+#endif  // WHERRY_RUNTIME_STREAMER_H_
