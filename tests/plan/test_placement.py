@@ -6,7 +6,12 @@ import random
 
 import pytest
 from wherry.plan import placement
+from wherry.plan.arena import plan_arena
+from wherry.plan.lifetimes import set_lifetimes
+from wherry.plan.order import choose_order
 from wherry.plan.placement import Block, Placement, as_they_come, largest_live_set, place
+
+from benchmarks.generated import branches
 
 
 def _blocks(seed: int, count: int) -> list[Block]:
@@ -59,3 +64,12 @@ def test_improving_finds_what_greedy_misses() -> None:
         missed += min(tops) > bound
         improved += best < min(tops)
     assert improved > missed / 2
+
+
+def test_branches_fit_into_what_lives_together() -> None:
+    """Their ends live long, in the way of everything."""
+    program = branches(1000)
+    choose_order(program)
+    set_lifetimes(program)
+    plan_arena(program)
+    assert program.arena_bytes <= 1.05 * program.arena_lower_bound

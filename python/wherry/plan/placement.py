@@ -18,7 +18,9 @@ from dataclasses import dataclass
 import numpy as np
 
 _MOST_PAIRS = 1 << 23  # of blocks that live together, in lists
-_LOOKS, _MORE_LOOKS = 1 << 17, 1 << 20  # at a block by another, improving one placement; 2^20 take about 0.5 s
+_LONG = (256, 64)  # steps that a block lives, beyond which it may be better on the ground
+_MOST_GROUND = 0.05  # of the largest live set, for these
+_LOOKS, _MORE_LOOKS = 1 << 17, 1 << 19  # at one block by another, improving a placement; 2^20 take a second
 _MOST_MOVED = 24  # blocks that are placed anew together
 _TRIED_PAIRS = 1 << 21  # beyond, one order of blocks has to do
 
@@ -62,25 +64,36 @@ def place(blocks: Sequence[Block]) -> Placement:
     """The best placement that is found."""
     first = np.fromiter((block.first for block in blocks), np.int64, len(blocks))
     last = np.fromiter((block.last for block in blocks), np.int64, len(blocks))
-    if _count_pairs(first, last) <= _MOST_PAIRS:
-        return _tried(blocks)
-    # The blocks that live longest meet most others: they get the ground, and what is left lies above them.
     lengths = last - first
-    by_length = np.argsort(lengths, kind="stable")
-    low, high = 0, len(blocks)
-    while low + 1 < high:
-        middle = (low + high) // 2
-        short = by_length[:middle]
-        low, high = (middle, high) if _count_pairs(first[short], last[short]) <= _MOST_PAIRS else (low, middle)
-    short, long = np.sort(by_length[:low]), np.sort(by_length[low:])
-    ground = as_they_come([blocks[i] for i in long])
-    above = _tried([blocks[i] for i in short])
-    whole = Placement([0] * len(blocks), ground.top + above.top)
-    for i, offset in zip(long, ground.offsets, strict=True):
+    if _count_pairs(first, last) > _MOST_PAIRS:
+        by_length = np.sort(lengths)
+        low, high = 0, len(blocks)
+        while low + 1 < high:
+            middle = (low + high) // 2
+            short = lengths < by_length[middle]
+            low, high = (middle, high) if _count_pairs(first[short], last[short]) <= _MOST_PAIRS else (low, middle)
+        return min(_layered(blocks, lengths >= by_length[low]), as_they_come(blocks), key=_top)
+    best = _tried(blocks)
+    bound = largest_live_set(blocks)
+    for length in _LONG:
+        if best.top == bound:
+            break
+        long = lengths > length
+        if long.any() and largest_live_set([blocks[i] for i in np.flatnonzero(long).tolist()]) <= bound * _MOST_GROUND:
+            best = min(best, _layered(blocks, long), key=_top)
+    return best
+
+
+def _layered(blocks: Sequence[Block], long: np.ndarray) -> Placement:
+    """Those blocks that live long, and so meet most others, on the ground, and the rest above them."""
+    ground, above = np.flatnonzero(long).tolist(), np.flatnonzero(~long).tolist()
+    low, high = as_they_come([blocks[i] for i in ground]), _tried([blocks[i] for i in above])
+    whole = Placement([0] * len(blocks), low.top + high.top)
+    for i, offset in zip(ground, low.offsets, strict=True):
         whole.offsets[i] = offset
-    for i, offset in zip(short, above.offsets, strict=True):
-        whole.offsets[i] = ground.top + offset
-    return min(whole, as_they_come(blocks), key=_top)
+    for i, offset in zip(above, high.offsets, strict=True):
+        whole.offsets[i] = low.top + offset
+    return whole
 
 
 def _top(placement: Placement) -> int:
