@@ -30,5 +30,6 @@ def test_inspect_says_what_it_did_not_check(pack: Path, capsys: pytest.CaptureFi
     unchecked = capsys.readouterr().out
     assert unchecked.endswith("checksums of the weights were not looked at (--check does)\n")
     assert " in 1 partition\n" in unchecked
+    assert ", 1.000 of what lives at one time\n" in unchecked
     assert main(["inspect", str(pack), "--check"]) == 0
     assert capsys.readouterr().out.endswith("every checksum is right\n")

@@ -36,6 +36,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def as_json(pack: Pack, steps: bool) -> dict[str, Any]:
+    from wherry.pack.liveness import largest_live_set
+
     found: dict[str, Any] = {
         "version": 1,
         "format": ".".join(map(str, pack.version)),
@@ -43,6 +45,7 @@ def as_json(pack: Pack, steps: bool) -> dict[str, Any]:
         "metadata_bytes": pack.metadata_bytes,
         "weight_bytes": pack.weight_bytes,
         "arena_bytes": pack.arena_bytes,
+        "arena_lower_bound": largest_live_set(pack),
         "memory_budget": pack.memory_budget,
         "inputs": {name: _type(tensor) for name, tensor in pack.inputs.items()},
         "outputs": {name: _type(tensor) for name, tensor in pack.outputs.items()},
@@ -74,7 +77,10 @@ def _type(tensor: PackTensor) -> dict[str, Any]:
 
 
 def as_text(pack: Pack, steps: bool) -> str:
+    from wherry.pack.liveness import largest_live_set
+
     made = ", ".join(f"{key} {value}" for key, value in sorted(pack.provenance.items()))
+    live = largest_live_set(pack)
     lines = [
         f"{pack.path}: {size(pack.file_bytes)}, format {pack.version[0]}.{pack.version[1]} ({made})",
         f"  inputs      {_signature(pack.inputs)}",
@@ -82,7 +88,7 @@ def as_text(pack: Pack, steps: bool) -> str:
         f"  steps       {len(pack.steps)} in {counted(len(pack.partitions), 'partition')}",
         f"  weights     {size(pack.weight_bytes)} in {counted(len(pack.segments), 'segment')}",
         f"  metadata    {size(pack.metadata_bytes)}",
-        f"  tensors     {size(pack.arena_bytes)}",
+        f"  tensors     {size(pack.arena_bytes)}, {pack.arena_bytes / max(live, 1):.3f} of what lives at one time",
     ]
     if pack.memory_budget:
         lines.append(f"  budget      {size(pack.memory_budget)}")
