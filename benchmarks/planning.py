@@ -2,8 +2,9 @@
 
     python -m benchmarks.planning [--steps 1000 10000 100000 1000000] [--kinds branches layers series-parallel]
 
-Prints the seconds for the order, lifetimes and addresses together, nanoseconds per n log2 n, the peak of the order as
-it came and as it is, divided by what no order can go below, and the arena divided by its largest live set.
+Prints the seconds of a core for the order, lifetimes and addresses together, nanoseconds per n log2 n, the peak of
+the order as it came and as it is, divided by what no order can go below, and the arena divided by its largest live
+set.
 """
 
 from __future__ import annotations
@@ -32,11 +33,11 @@ def row(kind: str, program: Program) -> list[str]:
     del model
     gc.collect()
     gc.freeze()  # what was generated is not looked through while planning is timed
-    start = time.perf_counter()
+    start = time.process_time()
     choose_order(program)
     set_lifetimes(program)
     plan_arena(program)
-    seconds = time.perf_counter() - start
+    seconds = time.process_time() - start
     gc.unfreeze()
     count, bound = len(program.steps), program.order_lower_bound
     return [
