@@ -8,6 +8,7 @@
 #   make bench-models   every network of the model zoo against TensorFlow
 #   make bench-contect  the paper's network: conversion, file, load, memory, speed, against LiteRT and TensorFlow
 #   make bench-peers    six networks against LiteRT, ONNX Runtime, MNN and ncnn
+#   make bench-memory   Contect in 48 MB: limits it survives, memory, what streaming costs (the limits need root)
 #   make bench-arm      the inner loops on ARM cores, by llvm-mca: cycles for each multiply-add beside the core's best
 
 PYTHON ?= python3
@@ -18,7 +19,7 @@ SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 export CUDA_VISIBLE_DEVICES ?= -1
 
-.PHONY: all demo test test-slow lint sanitize bench-models bench-contect bench-peers bench-arm clean install system llvm-mca
+.PHONY: all demo test test-slow lint sanitize bench-models bench-contect bench-peers bench-memory bench-arm clean install system llvm-mca
 
 all: install
 
@@ -93,6 +94,11 @@ bench-contect: install
 
 bench-peers: install $(PEERS)/.installed
 	@$(BIN)/python -m benchmarks.peers.run
+
+# LiteRT's file is the one that bench-contect converts, which takes minutes: it is made where it is missing.
+bench-memory: install
+	@test -e build/bench/contect/contect.tflite || $(BIN)/python -m benchmarks.contect.run --peers-only
+	@$(BIN)/python -m benchmarks.memory.run
 
 bench-arm: install llvm-mca
 	@$(BIN)/python -m benchmarks.arm.run

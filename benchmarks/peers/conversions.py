@@ -60,7 +60,7 @@ def _versions(packages: Iterable[str]) -> list[str]:
     return [f"{name} {importlib.metadata.version(name)}" for name in packages]
 
 
-def _wherry_files() -> list[Path]:
+def wherry_files() -> list[Path]:
     """All of Wherry that could change a pack: its Python and the native module."""
     files: list[Path] = []
     for name in ("wherry", "wherry._native"):
@@ -120,7 +120,7 @@ def convert(peer: Peer, network: Network, kind: str) -> dict[str, Any]:
         _onnx_key(network) if peer.onnx else _network_key(network),
         *(_HERE / name for name in (f"{peer.module}.py", *peer.sources)),
         *_versions(peer.packages),
-        *(_wherry_files() if peer is WHERRY else ()),
+        *(wherry_files() if peer is WHERRY else ()),
     ]
     record = network.folder / f"{peer.file_stem()}_{kind}.json"
     return _made(record, _digest(parts), peer.module, "convert", network=network.name, kind=kind)
