@@ -222,6 +222,27 @@ wherry_memory wherry_get_memory(void) {
   return {physical, available, physical / 2 < available ? physical / 2 : available};
 }
 
+wherry_status wherry_set_checkpoint(wherry_model* model, const char* path) {
+  if (model == nullptr) return WHERRY_INVALID_ARGUMENT;
+  if (!model->ready) return NotReady(model);
+  return ToC(model->executor.SetCheckpoint(path));
+}
+
+wherry_status wherry_checkpoint_state(wherry_model* model, wherry_checkpoint* checkpoint) {
+  if (model == nullptr || checkpoint == nullptr) return WHERRY_INVALID_ARGUMENT;
+  if (!model->ready) return NotReady(model);
+  if (!model->executor.has_checkpoint()) {
+    return ToC(model->executor.errors().Fail(Code::kWrongState, "there is no checkpoint; set its path first"));
+  }
+  const int done = model->executor.FindCheckpoint(), partitions = model->executor.num_partitions();
+  checkpoint->kind = done == wherry::Checkpoint::kNone ? WHERRY_CHECKPOINT_NONE
+                     : done == partitions              ? WHERRY_CHECKPOINT_COMPLETED
+                                                       : WHERRY_CHECKPOINT_INTERRUPTED;
+  checkpoint->partitions_done = done == wherry::Checkpoint::kNone ? 0 : done;
+  checkpoint->partitions = partitions;
+  return WHERRY_OK;
+}
+
 wherry_status wherry_get_stats(const wherry_model* model, wherry_stats* stats) {
   if (model == nullptr || stats == nullptr) return WHERRY_INVALID_ARGUMENT;
   const wherry::ExecutorStats& from = model->executor.stats();
@@ -232,6 +253,7 @@ wherry_status wherry_get_stats(const wherry_model* model, wherry_stats* stats) {
   stats->memory_needed = model->ready ? model->executor.memory_needed() : 0;
   stats->runs = from.runs;
   stats->partitions = model->executor.num_partitions();
+  stats->first_partition = model->executor.stats().first_partition;
   return WHERRY_OK;
 }
 

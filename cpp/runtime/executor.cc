@@ -6,6 +6,7 @@
 
 #include "platform/pages.h"
 #include "runtime/guard.h"
+#include "runtime/hash.h"
 
 namespace wherry {
 namespace {
@@ -303,30 +304,57 @@ void Executor::Lend(int i, const void* data) {
   }
 }
 
+int Executor::MissingInput() const {
+  int i = 0;
+  while (i < num_inputs() && (input(i).data != nullptr || input(i).bytes == 0)) ++i;
+  return i;
+}
+
+uint64_t Executor::HashInputs() const {
+  uint64_t hash = 0;
+  for (int i = 0; i < num_inputs(); ++i) hash = Chain64(hash, input(i).data, static_cast<size_t>(input(i).bytes));
+  return hash;
+}
+
+Status Executor::SetCheckpoint(const char* path) {
+  checkpoint_.Unset();
+  return path == nullptr ? Status::Ok() : checkpoint_.Set(path, file_, pack_, isa_, errors_);
+}
+
+int Executor::FindCheckpoint() const {
+  const bool with_inputs = MissingInput() == num_inputs();
+  const uint64_t hash = with_inputs ? HashInputs() : 0;
+  return checkpoint_.Find(with_inputs ? &hash : nullptr);
+}
+
 Status Executor::RunAll() {
   const double start = platform::Now();
-  for (int i = 0; i < num_inputs(); ++i) {
-    if (input(i).data == nullptr && input(i).bytes > 0) {
-      const StringView name = pack_.String(pack_.inputs[static_cast<uint64_t>(i)].name);
-      return errors_.Fail(Code::kWrongState, "input '%.*s' was not set", static_cast<int>(name.size), name.data);
-    }
+  if (const int i = MissingInput(); i < num_inputs()) {
+    const StringView name = pack_.String(pack_.inputs[static_cast<uint64_t>(i)].name);
+    return errors_.Fail(Code::kWrongState, "input '%.*s' was not set", static_cast<int>(name.size), name.data);
   }
+  int first = 0;
+  if (checkpoint_.on()) WHERRY_RETURN_IF_ERROR(checkpoint_.Begin(HashInputs(), arena_, &first, errors_));
+  stats_.first_partition = first;
   const double waited = weights_.wait_seconds();
-  WHERRY_RETURN_IF_ERROR(weights_.Begin(0, errors_));
-  const Status status = RunPartitions();
-  weights_.End(status.ok());
+  if (first < num_partitions()) {
+    WHERRY_RETURN_IF_ERROR(weights_.Begin(pack_.partitions[static_cast<uint64_t>(first)].first_step, errors_));
+    const Status status = RunPartitions(first);
+    weights_.End(status.ok());
+    stats_.peak_bytes = fixed_bytes_ + weights_.peak_bytes();
+    WHERRY_RETURN_IF_ERROR(status);
+  }
   stats_.io_seconds = weights_.wait_seconds() - waited;
-  stats_.peak_bytes = fixed_bytes_ + weights_.peak_bytes();
-  WHERRY_RETURN_IF_ERROR(status);
   stats_.inference_seconds = platform::Now() - start;
   ++stats_.runs;
   return Status::Ok();
 }
 
-Status Executor::RunPartitions() {
+Status Executor::RunPartitions(int first) {
   const int partitions = num_partitions();
-  for (int p = 0; p < partitions; ++p) {
+  for (int p = first; p < partitions; ++p) {
     WHERRY_RETURN_IF_ERROR(RunPartition(p));
+    if (checkpoint_.on()) WHERRY_RETURN_IF_ERROR(checkpoint_.Write(p + 1, arena_, errors_));
     if (progress_ != nullptr && progress_(progress_user_, p + 1, partitions) != 0) Cancel();
   }
   if (cancelled_.load(std::memory_order_relaxed)) return errors_.Fail(Code::kCancelled, "the run was cancelled");

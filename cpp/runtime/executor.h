@@ -10,6 +10,7 @@
 #include <cstdint>
 
 #include "platform/file.h"
+#include "runtime/checkpoint.h"
 #include "runtime/kernel.h"
 #include "runtime/pack.h"
 #include "runtime/scratch.h"
@@ -29,6 +30,7 @@ struct ExecutorStats {
   double io_seconds = 0;         // of that, waiting for weights
   uint64_t peak_bytes = 0;       // the most that was held at one time: metadata, arena, scratch, weights
   uint64_t runs = 0;
+  int first_partition = 0;       // where the last run began: behind those that a checkpoint had
 };
 
 class Executor {
@@ -58,6 +60,12 @@ class Executor {
   // Lends `data` (exactly input(i).bytes, aligned for its type) until the next Run() has ended.
   Status SetInput(int i, const void* data, uint64_t bytes);
   void SetProgress(Progress progress, void* user);
+  // Runs keep a checkpoint there, and take it up (runtime/checkpoint.h). Null switches it off. Not during a run.
+  Status SetCheckpoint(const char* path);
+  // For a checkpoint that was set: how many partitions it has, or Checkpoint::kNone. While all inputs are set, one of other
+  // inputs is none.
+  int FindCheckpoint() const;
+  bool has_checkpoint() const { return checkpoint_.on(); }
   // Plans again for another budget; 0 stands for none. Not during a run. What is too small changes nothing.
   Status SetMemoryBudget(uint64_t bytes);
   // Gives back all memory that a next run can read again.
@@ -81,8 +89,10 @@ class Executor {
   Status BuildSteps();
   Status PrepareStep(uint64_t i, Span<Attribute> attributes);
   void CountFixedBytes();
+  int MissingInput() const;  // the first; num_inputs() where none is
+  uint64_t HashInputs() const;
   Status RunAll();
-  Status RunPartitions();
+  Status RunPartitions(int first);
   Status RunPartition(int partition);
   Status RunStep(uint64_t step);
   void GuardStep(uint64_t step, bool close);
@@ -94,6 +104,7 @@ class Executor {
   Pack pack_;
   ErrorSink errors_;
   ExecutorStats stats_;
+  Checkpoint checkpoint_;
   Streamer weights_;
   ThreadPool threads_;
   Isa isa_ = Isa::kPortable;

@@ -51,4 +51,9 @@ uint64_t Hash64(const void* data, size_t size) {
   return hash ^ (hash >> 32);
 }
 
+uint64_t Chain64(uint64_t so_far, const void* data, size_t size) {
+  const uint64_t parts[3] = {so_far, size, Hash64(data, size)};
+  return Hash64(parts, sizeof(parts));
+}
+
 }  // namespace wherry

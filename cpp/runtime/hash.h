@@ -10,6 +10,9 @@ namespace wherry {
 // The digest of `size` bytes with seed 0.
 uint64_t Hash64(const void* data, size_t size);
 
+// For data in pieces: the digest of the digest so far, and of one more piece's size and digest. Not that of the whole.
+uint64_t Chain64(uint64_t so_far, const void* data, size_t size);
+
 }  // namespace wherry
 
 #endif  // WHERRY_RUNTIME_HASH_H_

@@ -15,6 +15,7 @@ const char kUsage[] =
     "  --threads N                how many compute; 0 is one for each processor (default 1)\n"
     "  --memory-budget SIZE       most bytes that the model may add: 64MB, 64MiB or 67108864\n"
     "  --page-cache auto|use|leave  whether streamed weights may stay in the system's page cache (default auto)\n"
+    "  --checkpoint FILE          kept after each partition; if there is one of this run, it goes on from there\n"
     "  --repeat N                 runs N times\n"
     "  --json                     prints what was measured as JSON\n";
 
@@ -102,6 +103,10 @@ static int parse_value(const char* option, char* value, options* result) {
     result->output_dir = value;
     return 0;
   }
+  if (strcmp(option, "--checkpoint") == 0) {
+    result->checkpoint = value;
+    return 0;
+  }
   if (strcmp(option, "--threads") == 0) {
     if (parse_count(value, 0, 1024, &number) != 0) return -1;
     result->threads = (int32_t)number;
@@ -113,8 +118,8 @@ static int parse_value(const char* option, char* value, options* result) {
 }
 
 int parse_options(int argc, char** argv, options* result, char* error, unsigned long error_size) {
-  static const char* const kWithValue[] = {"--input",   "--output",        "--output-dir",
-                                           "--threads", "--memory-budget", "--page-cache", "--repeat"};
+  static const char* const kWithValue[] = {"--input",         "--output",     "--output-dir", "--threads",
+                                           "--memory-budget", "--page-cache", "--checkpoint", "--repeat"};
   memset(result, 0, sizeof(*result));
   result->threads = 1;
   result->repeat = 1;

@@ -23,6 +23,7 @@ typedef struct options {
   int32_t threads;
   uint64_t memory_budget;
   wherry_page_cache page_cache;
+  const char* checkpoint;
   int repeat;
   int json;
   int help;

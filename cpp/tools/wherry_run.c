@@ -205,6 +205,8 @@ static int open_and_run(run* r) {
   }
   if (result == 0) result = make_output_dir(r);
   if (result != 0) return result;
+  status = wherry_set_checkpoint(r->model, r->asked.checkpoint);
+  if (status != WHERRY_OK) return failed(r, status);
   for (int turn = 0; turn < r->asked.repeat; ++turn) {
     for (int32_t i = 0; i < r->num_inputs; ++i) {
       status = wherry_set_input(r->model, i, r->inputs[i].data, r->inputs[i].bytes);
@@ -241,6 +243,8 @@ static void print_json(const run* r) {
   print_json_string(r->asked.model);
   (void)printf(", \"version\": \"%s\", \"threads\": %d, \"runs\": %" PRIu64 ", \"partitions\": %d, ", wherry_version(),
                r->asked.threads, r->stats.runs, r->stats.partitions);
+  (void)printf("\"first_partition\": %d, \"partitions_run\": %d, ", r->stats.first_partition,
+               r->stats.partitions - r->stats.first_partition);
   (void)printf("\"load_seconds\": %.6f, \"inference_seconds\": %.6f, \"best_inference_seconds\": %.6f, ",
                r->stats.load_seconds, r->stats.inference_seconds, r->best_seconds);
   (void)printf("\"io_seconds\": %.6f, \"peak_bytes\": %" PRIu64 ", \"memory_needed\": %" PRIu64
@@ -259,6 +263,9 @@ static void print_json(const run* r) {
 }
 
 static void print_text(const run* r) {
+  if (r->stats.first_partition > 0) {
+    (void)printf("resumed    %10d of %d partitions had run\n", r->stats.first_partition, r->stats.partitions);
+  }
   (void)printf("load       %10.3f ms\n", r->stats.load_seconds * 1e3);
   (void)printf("inference  %10.3f ms, best of %" PRIu64 ": %.3f ms\n", r->stats.inference_seconds * 1e3, r->stats.runs,
                r->best_seconds * 1e3);

@@ -201,6 +201,41 @@ static void test_progress(void) {
   wherry_close(model);
 }
 
+static void check_state(wherry_model* model, wherry_checkpoint_kind kind, int32_t done) {
+  wherry_checkpoint state;
+  CHECK(wherry_checkpoint_state(model, &state) == WHERRY_OK);
+  CHECK(state.kind == kind && state.partitions_done == done && state.partitions > 1);
+}
+
+/* A run that ends after a partition goes on in another handle. */
+static void test_checkpoint(void) {
+  (void)remove(scratch_path);
+  wherry_model* model = NULL;
+  wherry_stats stats;
+  wherry_checkpoint state;
+  CHECK(wherry_open_path(pack_path, NULL, &model) == WHERRY_OK);
+  CHECK_FAILS(model, wherry_checkpoint_state(model, &state), WHERRY_WRONG_STATE);
+  CHECK_FAILS(model, wherry_set_checkpoint(model, ""), WHERRY_INVALID_ARGUMENT);
+  CHECK(wherry_set_checkpoint(model, scratch_path) == WHERRY_OK);
+  check_state(model, WHERRY_CHECKPOINT_NONE, 0);
+  progress_log log = {model, 0, 0, 0, 2, 0};
+  CHECK(wherry_set_progress(model, on_progress, &log) == WHERRY_OK);
+  CHECK_FAILS(model, run_with(model), WHERRY_CANCELLED);
+  check_state(model, WHERRY_CHECKPOINT_INTERRUPTED, 2);
+  wherry_close(model);
+  CHECK(wherry_open_path(pack_path, NULL, &model) == WHERRY_OK);
+  CHECK(wherry_set_checkpoint(model, scratch_path) == WHERRY_OK);
+  check_answer(model);
+  CHECK(wherry_get_stats(model, &stats) == WHERRY_OK && stats.first_partition == 2);
+  check_state(model, WHERRY_CHECKPOINT_COMPLETED, stats.partitions);
+  CHECK(wherry_set_checkpoint(model, "/nonexistent/checkpoint") == WHERRY_OK);
+  CHECK_FAILS(model, run_with(model), WHERRY_IO);
+  CHECK(strstr(wherry_message(model), "/nonexistent/checkpoint") != NULL);
+  CHECK(wherry_set_checkpoint(model, NULL) == WHERRY_OK);
+  check_answer(model);
+  wherry_close(model);
+}
+
 /* Opens bytes and, where that succeeds, runs them. */
 static wherry_status try_bytes(const blob* bytes) {
   wherry_model* model = NULL;
@@ -280,6 +315,7 @@ int main(int argc, char** argv) {
   test_descriptor(4); /* all that Android promises */
   test_memory();
   test_progress();
+  test_checkpoint();
   test_damage();
   test_no_pack();
   free(pack.data);

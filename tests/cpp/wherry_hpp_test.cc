@@ -84,6 +84,12 @@ int main(int argc, char** argv) {
   wherry_stats stats;
   CHECK(moved.GetStats(&stats) == WHERRY_OK && stats.runs == 1 && stats.partitions == calls);
 
+  wherry_checkpoint state;
+  CHECK(moved.CheckpointState(&state) == WHERRY_WRONG_STATE);
+  CHECK(moved.SetCheckpoint("/nonexistent/checkpoint") == WHERRY_OK);
+  CHECK(moved.CheckpointState(&state) == WHERRY_OK && state.kind == WHERRY_CHECKPOINT_NONE);
+  CHECK(moved.SetCheckpoint(nullptr) == WHERRY_OK);
+
   auto stop = [](std::int32_t, std::int32_t) { return false; };
   CHECK(moved.SetProgress(&stop) == WHERRY_OK);
   CHECK(moved.SetInput(0, input.data, input.count) == WHERRY_OK);

@@ -99,6 +99,20 @@ class PyExecutor {
   }
   void TrimMemory() { Check(wherry_trim_memory(model())); }
 
+  // A path, or None.
+  void SetCheckpoint(const py::object& path) {
+    CheckIdle();
+    Check(wherry_set_checkpoint(model(), path.is_none() ? nullptr : PathOf(path).c_str()));
+  }
+  // (partitions done, partitions), or None.
+  py::object CheckpointState() const {
+    CheckIdle();
+    wherry_checkpoint state;
+    Check(wherry_checkpoint_state(model(), &state));
+    if (state.kind == WHERRY_CHECKPOINT_NONE) return py::none();
+    return py::make_tuple(state.partitions_done, state.partitions);
+  }
+
   py::dict Stats() const {
     wherry_stats stats;
     Check(wherry_get_stats(model(), &stats));
@@ -110,6 +124,7 @@ class PyExecutor {
     result["memory_needed"] = stats.memory_needed;
     result["runs"] = stats.runs;
     result["partitions"] = stats.partitions;
+    result["first_partition"] = stats.first_partition;
     return result;
   }
 
@@ -222,6 +237,8 @@ void BindExecutor(py::module_& module) {
       .def("cancel", &PyExecutor::Cancel)
       .def("set_memory_budget", &PyExecutor::SetMemoryBudget)
       .def("trim_memory", &PyExecutor::TrimMemory)
+      .def("set_checkpoint", &PyExecutor::SetCheckpoint)
+      .def("checkpoint_state", &PyExecutor::CheckpointState)
       .def("stats", &PyExecutor::Stats)
       .def("close", &PyExecutor::Close);
   module.def("memory", [] {

@@ -88,6 +88,7 @@ typedef struct wherry_stats {
   uint64_t memory_needed;   /* the smallest budget that this pack runs in, with this number of threads */
   uint64_t runs;
   int32_t partitions;
+  int32_t first_partition;  /* where the last run began: behind those that a checkpoint had */
 } wherry_stats;
 
 /* Each opens a pack. `options` may be null. *model is set even when opening fails, so that wherry_message can be
@@ -138,6 +139,31 @@ typedef struct wherry_memory {
 } wherry_memory;
 /* What a memory budget may be on this machine, now. */
 WHERRY_API wherry_memory wherry_get_memory(void);
+
+/* For systems that kill processes: from now on a run writes, at its beginning and after each partition, what is needed to
+ * go on from there to a small file. A run of the same pack on the same inputs, by another process, takes up the file
+ * at the next partition, to the same outputs bit for bit; where all had run, it has the outputs at once. A run after one
+ * that ended well on this handle begins anew, as does one whose file is damaged or of another pack, of other inputs, of
+ * another version of this library or of a processor with other instructions. The file is replaced at once, and never half
+ * written; it lives until the next run or until you remove it, and holds values of the model: keep it where only the
+ * app can read it. What is beside it with ".part" added to its name is Wherry's. A run that cannot write it fails with
+ * WHERRY_IO. The path is copied. Null switches it off. Not during a run. */
+WHERRY_API wherry_status wherry_set_checkpoint(wherry_model* model, const char* path);
+
+typedef enum wherry_checkpoint_kind {
+  WHERRY_CHECKPOINT_NONE = 0,        /* no file, or one that a run would not take up */
+  WHERRY_CHECKPOINT_INTERRUPTED = 1, /* the last run ended, or its process did, after partitions_done */
+  WHERRY_CHECKPOINT_COMPLETED = 2
+} wherry_checkpoint_kind;
+
+typedef struct wherry_checkpoint {
+  wherry_checkpoint_kind kind;
+  int32_t partitions_done;
+  int32_t partitions;
+} wherry_checkpoint;
+/* What the file of wherry_set_checkpoint says. Before inputs are set it may be of any inputs, afterwards of these only. Not
+ * during a run. */
+WHERRY_API wherry_status wherry_checkpoint_state(wherry_model* model, wherry_checkpoint* checkpoint);
 
 WHERRY_API wherry_status wherry_get_stats(const wherry_model* model, wherry_stats* stats);
 /* "0.1.0" */

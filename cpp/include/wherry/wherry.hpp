@@ -137,6 +137,11 @@ class Model {
   [[nodiscard]] wherry_status SetMemoryBudget(std::uint64_t bytes) { return Said(wherry_set_memory_budget(handle_, bytes)); }
   // May come from any thread.
   [[nodiscard]] wherry_status TrimMemory() { return wherry_trim_memory(handle_); }
+  // Null switches it off.
+  [[nodiscard]] wherry_status SetCheckpoint(const char* path) { return Said(wherry_set_checkpoint(handle_, path)); }
+  [[nodiscard]] wherry_status CheckpointState(wherry_checkpoint* checkpoint) {
+    return Said(wherry_checkpoint_state(handle_, checkpoint));
+  }
   [[nodiscard]] wherry_status GetStats(wherry_stats* stats) const { return wherry_get_stats(handle_, stats); }
   wherry_model* handle() const { return handle_; }
 

@@ -23,6 +23,7 @@ def register(commands: Any) -> None:
     parser.add_argument("--outputs", metavar="FILE.npz", help="where the outputs go")
     parser.add_argument("--threads", type=int, default=1, help="0: one for each processor (default: 1)")
     parser.add_argument("--memory-budget", metavar="SIZE", help="the most to add to this process (default: the pack's)")
+    parser.add_argument("--checkpoint", metavar="FILE", help="kept after each partition, so that a killed run goes on")
     parser.add_argument("--repeat", type=int, default=1, help="how many times to run (default: 1)")
     add_json(parser)
     parser.set_defaults(run=run)
@@ -33,7 +34,9 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(f"--repeat must be 1 or more, not {args.repeat}")
     if args.outputs:
         _check_outputs(args.outputs)
-    with Executor(args.pack, threads=args.threads, memory_budget=args.memory_budget) as executor:
+    with Executor(
+        args.pack, threads=args.threads, memory_budget=args.memory_budget, checkpoint=args.checkpoint
+    ) as executor:
         inputs = read_arrays(args.inputs) if args.inputs else random_inputs(executor.inputs)
         seconds = []
         for _ in range(args.repeat):
@@ -49,6 +52,8 @@ def run(args: argparse.Namespace) -> int:
     for name, array in outputs.items():
         line = np.array2string(array.reshape(-1)[:8], precision=5, separator=", ", max_line_width=1000)
         print(f"{name} {array.dtype} {list(array.shape)}: {line}{' ...' if array.size > 8 else ''}")
+    if stats.first_partition:
+        print(f"resumed: {stats.first_partition} of {counted(stats.partitions, 'partition')} had run")
     print(
         f"loaded in {stats.load_seconds * 1e3:.1f} ms, "
         f"ran in {np.median(seconds) * 1e3:.1f} ms (median of {len(seconds)}), "

@@ -49,7 +49,8 @@ class ExecutorStats:
     """load_seconds: opening the pack. inference_seconds: the last run, and io_seconds of it spent getting weights.
 
     peak_bytes: the most that was held at one time, weights included. memory_needed: the smallest
-    budget that the pack runs in with this number of threads. runs: how many ended well.
+    budget that the pack runs in with this number of threads. runs: how many ended well. first_partition: where the
+    last run began, behind those that a checkpoint had.
     """
 
     load_seconds: float
@@ -59,6 +60,19 @@ class ExecutorStats:
     memory_needed: int
     runs: int
     partitions: int
+    first_partition: int
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a checkpoint says of the last run."""
+
+    partitions_done: int
+    partitions: int
+
+    @property
+    def completed(self) -> bool:
+        return self.partitions_done == self.partitions
 
 
 @dataclass(frozen=True)
@@ -96,6 +110,8 @@ class Executor:
         pack was planned for
     page_cache: whether weights that do not fit into the budget may stay in the system's page cache: "use", "leave"
         (they are read past it), or "auto", where there is memory for them
+    checkpoint: a file that runs keep after each partition. A run in a new process, of the same pack on the same inputs,
+        goes on from it at the next partition, to the same outputs bit for bit
 
     Raises PackError for a file that is not a sound pack or needs a kernel that the library lacks, BudgetError for a
     budget that is too small (the message says which one will do).
@@ -107,6 +123,7 @@ class Executor:
         threads: int = 1,
         memory_budget: int | str | None = None,
         page_cache: str = "auto",
+        checkpoint: str | os.PathLike[str] | None = None,
     ) -> None:
         from wherry import _native
 
@@ -124,12 +141,19 @@ class Executor:
             raise self._translated(error) from None
         except ValueError as error:
             raise UsageError(f"{opened!r} is not a path: {error}") from None
+        self._checkpoint = None if checkpoint is None else os.fspath(checkpoint)
+        try:
+            self._native.set_checkpoint(self._checkpoint)
+        except self._error as error:
+            raise self._translated(error) from None
+        except ValueError as error:
+            raise UsageError(f"{self._checkpoint!r} is not a path: {error}") from None
         self.inputs = _types(self._native.inputs())
         self.outputs = _types(self._native.outputs())
 
     def _translated(self, error: Exception) -> WherryError:
         code, message = error.args
-        if code == 302 and message.endswith(_NO_FILE):
+        if code == 302 and message.endswith(_NO_FILE) and "cannot be written" not in message:
             message = message.removesuffix(_NO_FILE) + "there is no such file"
         return _translate(code, self._named(message))
 
@@ -201,6 +225,20 @@ class Executor:
             self._native.trim_memory()
         except self._error as error:
             raise self._translated(error) from None
+
+    @property
+    def checkpoint(self) -> Checkpoint | None:
+        """How far the last run came, in whatever process.
+
+        None where the executor has no checkpoint, and where its file is missing, damaged, or of another pack.
+        """
+        if self._checkpoint is None:
+            return None
+        try:
+            state = self._native.checkpoint_state()
+        except self._error as error:
+            raise self._translated(error) from None
+        return None if state is None else Checkpoint(*state)
 
     @property
     def stats(self) -> ExecutorStats:
