@@ -205,6 +205,24 @@ def test_shared_library_has_the_c_api(slim: Slim) -> None:
     library.wherry_close(handle)
 
 
+def test_runner_goes_on_from_a_checkpoint(slim: Slim, tmp_path: Path) -> None:
+    x, name, expected = _answer(slim, "autoencoder")
+    np.save(tmp_path / "x.npy", x)
+    with wherry.Executor(slim.packs["autoencoder"], checkpoint=tmp_path / "run.checkpoint") as executor:
+        executor.on_progress(lambda done, _: done == 3)
+        with pytest.raises(wherry.RuntimeFailure):
+            executor.run({"x": x})
+    files = ["--input", tmp_path / "x.npy", "--output", tmp_path / "y.npy", "--checkpoint", tmp_path / "run.checkpoint"]
+    for first in (3, 4):
+        done = _run(slim, slim.packs["autoencoder"], *files, "--json")
+        assert done.returncode == 0, done.stderr
+        said = json.loads(done.stdout)
+        assert (said["first_partition"], said["partitions_run"], said["partitions"]) == (first, 4 - first, 4)
+        assert np.load(tmp_path / "y.npy").tobytes() == expected.tobytes(), name
+    done = _run(slim, slim.packs["autoencoder"], *files[:-1], "/nonexistent/run.checkpoint")
+    assert done.returncode == 1 and "/nonexistent/run.checkpoint cannot be written: " in done.stderr
+
+
 @pytest.mark.parametrize("program", ["c_api_test.c", "wherry_hpp_test.cc"])
 def test_programs_in_c_and_cxx(slim: Slim, program: str, tmp_path: Path) -> None:
     """Linked by the C compiler: no C++ runtime library is there to help."""
