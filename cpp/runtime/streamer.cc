@@ -427,10 +427,16 @@ bool Streamer::ReserveRoom(Chunk& chunk) {
   const uint64_t page = platform::PageBytes();
   uint64_t mapped = 0;
   uint64_t slot_bytes = 0;
+  // All of a chunk or nothing: both ways at once could take more than the window has.
+  bool maps = true;
+  for (uint32_t i = 0; i < chunk.num_extents && maps && !caches_; ++i) {
+    const Extent& extent = extents_[chunk.first_extent + i];
+    maps = file_->IsCached(mapping_, extent.offset, static_cast<size_t>(extent.bytes));
+  }
   for (uint32_t i = 0; i < chunk.num_extents; ++i) {
     Extent& extent = extents_[chunk.first_extent + i];
-    extent.mapped = caches_ || file_->IsCached(mapping_, extent.offset, static_cast<size_t>(extent.bytes));
-    if (!extent.mapped) {
+    extent.mapped = maps;
+    if (!maps) {
       slot_bytes += RoundUp(extent.offset + extent.bytes - file_->DirectStart(extent.offset), kDirect);
     } else if (!in_blocks_) {
       mapped += RoundUp(PositionOf(extent.offset) % page + extent.bytes, page);
@@ -450,13 +456,13 @@ bool Streamer::ReserveRoom(Chunk& chunk) {
 }
 
 bool Streamer::HasRoom(uint64_t mapped, uint64_t slot_bytes, uint64_t* offset) {
-  uint64_t touched = ring_.touched();
-  if (slot_bytes > 0 && !ring_.Find(slot_bytes, offset, &touched)) return false;
-  if (slot_bytes == 0 && ring_.empty() && mapped_bytes_ + mapped + touched > plan_.window_bytes) {
-    ring_.Discard();
-    touched = 0;
+  for (;;) {
+    uint64_t touched = ring_.touched();
+    if (slot_bytes > 0 && !ring_.Find(slot_bytes, offset, &touched)) return false;
+    if (mapped_bytes_ + mapped + touched <= plan_.window_bytes) return true;
+    if (!ring_.empty() || ring_.touched() == 0) return false;
+    ring_.Discard();  // memory that an earlier chunk left
   }
-  return mapped_bytes_ + mapped + touched <= plan_.window_bytes;
 }
 
 // Counts a chunk's mapped extents among the users of their blocks, or no longer. Returns how many blocks had no other.

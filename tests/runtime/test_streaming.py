@@ -74,6 +74,26 @@ def test_every_budget_gives_the_same_bits_and_is_kept(deep: Path, threads: int, 
             assert stats.peak_bytes > budget / 3, "the budget is there to be used"
 
 
+@pytest.mark.parametrize("share", [0.0, 0.1])
+def test_a_file_of_which_the_cache_has_a_part(deep: Path, tmp_path: Path, share: float) -> None:
+    with wherry.Executor(deep, threads=2) as executor:
+        wanted = executor.run(given())
+        least = executor.stats.memory_needed
+    path = tmp_path / "part.wherry"
+    path.write_bytes(deep.read_bytes())
+    for kept in (3, 5):
+        forget(path)
+        with path.open("rb") as file:  # every third or fifth piece of 600 kB
+            for at in range(0, path.stat().st_size, kept * 600_000):
+                file.seek(at)
+                file.read(600_000)
+        budget = int(least * (1 + share))
+        with wherry.Executor(path, threads=2, memory_budget=budget, page_cache="leave") as executor:
+            for _ in range(3):
+                assert support.same_bits(executor.run(given()), wanted)
+            assert executor.stats.peak_bytes <= budget
+
+
 def test_reading_past_the_cache_leaves_it_alone(deep: Path, tmp_path: Path) -> None:
     path = tmp_path / "fresh.wherry"
     path.write_bytes(deep.read_bytes())
