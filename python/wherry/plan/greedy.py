@@ -78,22 +78,9 @@ def repaired(model: Precedence, order: Sequence[int], left: Counts, peaks: Seque
             live += model.change(result[i], now)[1]
             for block in model.reads[result[i]]:
                 now[block] -= 1
-        peaks = changes(model, result, counts)
-    return result
-
-
-def changes(model: Precedence, order: Sequence[int], left: Counts) -> list[int]:
-    """The bytes that live during each step of an order, beyond those before it."""
-    counts = {block: left[block] for step in order for block in model.reads[step]}
-    live, result = 0, []
-    for step in order:
-        more, change = model.change(step, counts)
-        result.append(live + more)
-        live += change
-        for block in model.reads[step]:
-            counts[block] -= 1
+        peaks = model.peaks(result, counts)
     return result
 
 
 def _peak(model: Precedence, order: Sequence[int], left: Counts) -> int:
-    return max(changes(model, order, left), default=0)
+    return max(model.peaks(order, left), default=0)

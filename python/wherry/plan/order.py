@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from wherry.plan.decompose import Decomposer
-from wherry.plan.greedy import by_change, changes, repaired
+from wherry.plan.greedy import by_change, repaired
 from wherry.plan.precedence import Precedence, precedence
 from wherry.plan.program import Program
 from wherry.plan.search import Searcher
@@ -97,7 +97,7 @@ class _Planner:
                 self._left[block] += 1
 
     def _peak(self, order: Sequence[int]) -> int:
-        return max(changes(self._model, order, self._left))
+        return max(self._model.peaks(order, self._left))
 
     def _readers(self, steps: Sequence[int]) -> dict[int, int]:
         """How many of the steps read each block."""
@@ -146,7 +146,7 @@ class _Planner:
         else:
             found = by_change(self._model, piece, self._left)
         best = min((best, found), key=self._peak)
-        peaks = changes(self._model, best, self._left)
+        peaks = self._model.peaks(best, self._left)
         best = min((best, repaired(self._model, best, self._left, peaks, enough)), key=self._peak)
         return best, False
 

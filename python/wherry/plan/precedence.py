@@ -6,7 +6,7 @@ go. An output that takes over an input's block needs none. Sizes are in bytes, a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from wherry.ops.rules import rule_for
@@ -56,16 +56,20 @@ class Precedence:
         dead = sum(self.sizes[block] for block in self.writes[step] if not self.uses[block])
         return written - taken, written - freed - dead
 
-    def peaks(self, order: Iterable[int]) -> list[int]:
-        """The bytes that live during each step of an order of all steps."""
-        left = list(self.uses)
+    def peaks(self, order: Sequence[int], left: Counts | None = None) -> list[int]:
+        """The bytes that live during each step of an order, beyond those before it.
+
+        left: how often each block will still be read when the order begins; as if nothing had run where None
+        """
+        before = self.uses if left is None else left
+        counts = {block: before[block] for step in order for block in self.reads[step]}
         live, result = 0, []
         for step in order:
-            more, change = self.change(step, left)
+            more, change = self.change(step, counts)
             result.append(live + more)
             live += change
             for block in self.reads[step]:
-                left[block] -= 1
+                counts[block] -= 1
         return result
 
     def needs(self, step: int) -> int:
