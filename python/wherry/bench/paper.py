@@ -7,30 +7,21 @@ standard optimisations, with those in partitions, all in TensorFlow, and in Wher
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from wherry.bench.prepare import Prepared
+from wherry.bench.prepare import Prepared, Setting
 from wherry.text import counted
 
 PARTITIONS = 11  # the paper's
 
 
-def table_1(
-    model: str,
-    partitions: int,
-    threads: int,
-    quantize: str,
-    memory_budget: int | str | None,
-    runs: int,
-    load: Mapping[str, Any],
-    progress: Callable[[str], None],
-) -> list[dict[str, Any]]:
+def table_1(setting: Setting, partitions: int, runs: int, progress: Callable[[str], None]) -> list[dict[str, Any]]:
     """Rows in the paper's order, as `Way.row` makes them. All is prepared before anything is measured."""
     with tempfile.TemporaryDirectory(prefix="wherry-") as folder:
         progress("preparing the model")
-        prepared = Prepared(model, Path(folder), threads, quantize, memory_budget, load)
+        prepared = Prepared(setting, Path(folder))
         cut = counted(partitions, "partition")
         ways = [
             prepared.as_is(),

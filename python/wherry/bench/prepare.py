@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,34 +22,38 @@ PAPER_QUANTIZE = "minmax:8"  # 8-bit buckets between a tensor's minimum and maxi
 TENSORFLOW, WHERRY = "TensorFlow", "Wherry"
 
 
-class Prepared:
-    """A model, prepared in a folder that the caller deletes.
+@dataclass(frozen=True)
+class Setting:
+    """A model and how all the ways run it.
 
     threads: how many compute; 0 is one for each processor
     quantize, memory_budget: for packs, as for `wherry.compile`; without a budget each gets the smallest it runs in
     load: options of `wherry.load`
+    """
+
+    model: str
+    threads: int = 1
+    quantize: str | None = None
+    memory_budget: int | str | None = None
+    load: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Prepared:
+    """A model, prepared in a folder that the caller deletes.
 
     Raises what `wherry.compile` raises, and UsageError for a format that needs samples.
     """
 
-    def __init__(
-        self,
-        model: str,
-        folder: Path,
-        threads: int,
-        quantize: str | None,
-        memory_budget: int | str | None,
-        load: Mapping[str, Any],
-    ) -> None:
-        if threads < 0:
-            raise UsageError(f"threads must be 0 or more, not {threads}")
-        scheme = parse_scheme(quantize)
+    def __init__(self, setting: Setting, folder: Path) -> None:
+        if setting.threads < 0:
+            raise UsageError(f"threads must be 0 or more, not {setting.threads}")
+        scheme = parse_scheme(setting.quantize)
         if scheme is not None and scheme.static:
             raise UsageError(f"a bench has no samples for {scheme}; compile the model and give wherry bench the pack")
-        self._model, self._folder, self._load = model, folder, dict(load)
-        self._threads = threads or os.cpu_count() or 1
+        self._model, self._folder, self._load = setting.model, folder, dict(setting.load)
+        self._threads = setting.threads or os.cpu_count() or 1
         self._quantize = str(scheme) if scheme is not None else "none"
-        self._budget = parse_bytes(memory_budget)
+        self._budget = parse_bytes(setting.memory_budget)
         self._inputs = folder / "inputs.npz"
         self._made: list[Path] = []
         self._optimise()

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from wherry.bench.prepare import Prepared
+from wherry.bench.prepare import Prepared, Setting
 from wherry.text import counted
 
 COUNTS = (1, 2, 5, 11, 20, 35, 50)
@@ -18,22 +18,13 @@ def clipped(counts: Sequence[int], steps: int) -> list[int]:
     return sorted({min(count, steps) for count in counts})
 
 
-def sweep(
-    model: str,
-    counts: Sequence[int],
-    threads: int,
-    quantize: str,
-    memory_budget: int | str | None,
-    runs: int,
-    load: Mapping[str, Any],
-    progress: Callable[[str], None],
-) -> list[dict[str, Any]]:
+def sweep(setting: Setting, counts: Sequence[int], runs: int, progress: Callable[[str], None]) -> list[dict[str, Any]]:
     """For each count a row of TensorFlow's and one of Wherry's, as `Way.row` makes them."""
     rows = []
     with tempfile.TemporaryDirectory(prefix="wherry-") as place:
         folder = Path(place)
         progress("preparing the model")
-        prepared = Prepared(model, folder, threads, quantize, memory_budget, load)
+        prepared = Prepared(setting, folder)
         left = clipped(counts, prepared.steps)
         while left:
             count = left.pop(0)

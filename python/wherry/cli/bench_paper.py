@@ -11,6 +11,7 @@ from typing import Any
 
 from wherry.bench.machine import machine
 from wherry.bench.paper import PARTITIONS, table_1
+from wherry.bench.prepare import Setting
 from wherry.bench.sweep import COUNTS, sweep
 from wherry.cli.common import counted, model_options, print_json, size
 from wherry.errors import LoadError, PackError, UsageError
@@ -44,10 +45,7 @@ def run_paper(args: argparse.Namespace) -> int:
     runs = args.runs or 10
     partitions = PARTITIONS if args.partitions is None else args.partitions
     with _progress() as progress:
-        rows = table_1(
-            _model(args), partitions, args.threads, args.quantize or _QUANTIZE, args.memory_budget, runs,
-            model_options(args), progress,
-        )  # fmt: skip
+        rows = table_1(_setting(args), partitions, runs, progress)
     if args.json:
         print_json({"model": args.source, "threads": args.threads, "runs": runs, "machine": machine(), "rows": rows})
         return 0
@@ -64,14 +62,11 @@ def run_sweep(args: argparse.Namespace) -> int:
 
     counts, runs = _counts(args.counts), args.runs or 3
     need_matplotlib()
-    model, folder = _model(args), _folder(args.output or ".")
+    setting, folder = _setting(args), _folder(args.output or ".")
     with _progress() as progress:
-        rows = sweep(
-            model, counts, args.threads, args.quantize or _QUANTIZE, args.memory_budget, runs, model_options(args),
-            progress,
-        )  # fmt: skip
+        rows = sweep(setting, counts, runs, progress)
     where = machine()
-    pictures = draw(rows, Path(model).name, where, args.threads, runs, folder)
+    pictures = draw(rows, Path(setting.model).name, where, args.threads, runs, folder)
     if args.json:
         print_json({
             "model": args.source, "threads": args.threads, "runs": runs, "machine": where, "rows": rows,
@@ -83,14 +78,14 @@ def run_sweep(args: argparse.Namespace) -> int:
     return 0
 
 
-def _model(args: argparse.Namespace) -> str:
-    """The path, looked at before TensorFlow is imported."""
+def _setting(args: argparse.Namespace) -> Setting:
+    """The path is looked at before TensorFlow is imported."""
     path: str = args.source
     if not Path(path).exists():
         raise LoadError(f"{path}: there is no such file or folder")
     if path.endswith(".wherry"):
         raise UsageError(f"{path} is a pack; --{args.what} takes the model that it was made of")
-    return path
+    return Setting(path, args.threads, args.quantize or _QUANTIZE, args.memory_budget, model_options(args))
 
 
 def _counts(text: str | None) -> Sequence[int]:
