@@ -34,7 +34,21 @@ inline constexpr size_t kRowScratch = sizeof(float) * static_cast<size_t>(kTileR
 
 int TileRows() { return kTileRows; }
 
-inline constexpr size_t kBlockScratch = sizeof(float) * static_cast<size_t>(kBlockPanels * kBlockK * kPanelColumns);
+// Where a product has no more rows than this, what makes a block of B float32 takes longer than what copies A for it:
+// narrow blocks will do, and take little scratch memory.
+inline constexpr int64_t kNarrowRows = 16;
+inline constexpr int64_t kNarrowPanels = 4;
+
+// Panels of a block in a task of more than kFewRows rows that holds none.
+int64_t BlockPanels(const GemmPlan& plan) {
+  return plan.dequantizes && plan.m <= kNarrowRows ? kNarrowPanels : kBlockPanels;
+}
+
+// Room for a block of B in float32. Never less for more rows.
+size_t BlockScratch(const GemmPlan& plan) {
+  static_assert(kFewRowsPanels * kFewRowsK <= kNarrowPanels * kBlockK && kNarrowPanels <= kBlockPanels);
+  return plan.dequantizes ? sizeof(float) * static_cast<size_t>(BlockPanels(plan) * kBlockK * kPanelColumns) : 0;
+}
 
 // Where B is more than a block and a task has few rows of A, it copies them all first, and then reads B once, in the order
 // in which it lies, two panels at a time: it may come from memory, and prefetchers like that.
@@ -62,10 +76,9 @@ bool Holds(const GemmPlan& plan, int64_t rows) {
 bool HoldsAll(const GemmPlan& plan) { return HWY_ARCH_X86 && Holds(plan, plan.m); }
 
 size_t ScratchBytes(const GemmPlan& plan, bool adds_residual) {
-  static_assert(kFewRowsPanels * kFewRowsK <= kBlockPanels * kBlockK && kFewRowsPanels <= kBlockPanels);
   static_assert(kHeldBytes % 64 == 0 && kTileStride * sizeof(float) % 64 == 0);
   static_assert(kSumFloats >= kTileRows * kBlockPanels * kPanelColumns);
-  return kRowScratch + (plan.dequantizes ? kBlockScratch : 0) + (adds_residual ? kSumScratch : 0) +
+  return kRowScratch + BlockScratch(plan) + (adds_residual ? kSumScratch : 0) +
          static_cast<size_t>(HeldBytes(plan));
 }
 
@@ -232,13 +245,13 @@ void GemmTask(const GemmPlan& plan, const RowSource& a, const PanelMatrix& b, co
   const Range part = Part(panel_count, unit, task % plan.column_parts, plan.column_parts);
   const bool few = rows.size() <= kFewRows;
   const bool holds = Holds(plan, rows.size());
-  const int64_t block_panels = few ? kFewRowsPanels : holds ? kHeldPanels : kBlockPanels;
+  const int64_t block_panels = few ? kFewRowsPanels : holds ? kHeldPanels : BlockPanels(plan);
   // One row needs no copy that puts rows close together, and no block that other rows will read again.
   const bool in_place = rows.size() == 1 && a.copy == nullptr;
   const int64_t block_k = few && plan.dequantizes ? kFewRowsK : in_place ? plan.k : kBlockK;
   const int64_t tiles = (rows.size() + kTileRows - 1) / kTileRows;
   const auto tile_row = [&](int64_t t) { return rows.begin + rows.size() * t / tiles; };
-  std::byte* const behind_block = scratch + kRowScratch + (plan.dequantizes ? kBlockScratch : 0);
+  std::byte* const behind_block = scratch + kRowScratch + BlockScratch(plan);
   float* const held = reinterpret_cast<float*>(behind_block);
   if (holds) {
     for (int64_t k0 = 0; k0 < plan.k; k0 += kBlockK) {

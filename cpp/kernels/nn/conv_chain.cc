@@ -173,6 +173,17 @@ int64_t MostKept(const Link* links, int count, int64_t strip_rows, int64_t* rows
   return bytes;
 }
 
+// Ranges of rows of an image that threads share, at least one.
+int64_t NumRanges(int64_t batch, int64_t rows, int threads) {
+  return std::max<int64_t>(1, std::min(rows, (threads + batch - 1) / std::max<int64_t>(batch, 1)));
+}
+
+// Strips of a range that are as many, but of one height: the last one is no lower, and the others keep fewer rows.
+int64_t EvenStrip(int64_t range, int64_t strip) {
+  const int64_t count = (range + strip - 1) / strip;
+  return count > 0 ? (range + count - 1) / count : strip;
+}
+
 Status PrepareChain(PrepareContext& context) {
   ChainParams& params = context.params<ChainParams>();
   params = ChainParams();
@@ -193,6 +204,9 @@ Status PrepareChain(PrepareContext& context) {
   int64_t rows[kMostParts + 1] = {};
   int64_t strip = std::min(kMostStripRows, std::max<int64_t>(1, links[params.num_parts - 1].window.h.out));
   while (strip > 1 && MostKept(links, params.num_parts, strip, rows) > kKeptBytes) strip = (strip + 1) / 2;
+  const int64_t out_rows = context.output(0).dim(1);
+  const int64_t ranges = NumRanges(context.output(0).dim(0), out_rows, context.num_threads());
+  strip = EvenStrip((out_rows + ranges - 1) / ranges, strip);
   const int64_t kept = MostKept(links, params.num_parts, strip, rows);
   rows[params.num_parts] = strip;
   params.strip_rows = static_cast<int>(strip);
@@ -299,7 +313,7 @@ Status RunChain(RunContext& context) {
   for (int i = 0; i < params.num_parts; ++i) links[i] = LinkOf(context, params, i);
   const int64_t batch = image.dim(0);
   const int64_t rows = result.dim(1);
-  const int64_t ranges = std::min<int64_t>(rows, (context.num_threads() + batch - 1) / batch);
+  const int64_t ranges = NumRanges(batch, rows, context.num_threads());
   context.threads().ForEach(batch * ranges, [&](int64_t task, int worker) {
     const int64_t b = task / ranges;
     const int64_t part = task % ranges;
