@@ -42,6 +42,7 @@ def convert(network: str, kind: str) -> dict[str, Any]:
 
 def run(network: str, kind: str, threads: int, seconds: float) -> dict[str, Any]:
     import wherry
+    from wherry import _native  # noqa: F401  (peers' libraries are loaded before measuring begins, too)
 
     chosen = NETWORKS[network]
 
