@@ -5,6 +5,7 @@
 // mapped where the file is in the system's page cache, and given back by unmapping it; otherwise it is read past the
 // cache into a ring of buffers. A large window is mapped in blocks of 2 MiB, for which the processor has pages. Segments
 // are checked against their checksums the first time that they are read.
+// streamer.cc has what the computing thread does, streamer_reading.cc what the reading one does.
 //
 // Open, SetLimit, Begin, Acquire, Release and End are for one thread, the one that computes. Trim may come from any.
 #ifndef WHERRY_RUNTIME_STREAMER_H_
@@ -15,6 +16,7 @@
 #include <cstdint>
 
 #include "platform/file.h"
+#include "platform/pages.h"
 #include "platform/thread.h"
 #include "runtime/pack.h"
 #include "runtime/residency.h"
@@ -69,6 +71,11 @@ class Streamer {
   const ResidencyPlan& plan() const { return plan_; }
 
  private:
+  static constexpr uint64_t kLeastChunk = uint64_t{64} << 10;  // bytes that are worth a request
+  static constexpr uint64_t kDirect = platform::File::kDirectAlignment;
+  static constexpr uint64_t kBlock = platform::kHugePageBytes;
+  static constexpr uint64_t RoundUp(uint64_t bytes, uint64_t to) { return (bytes + to - 1) / to * to; }
+
   // Neighbours in the file that are read together.
   struct Extent {
     uint64_t offset = 0;  // in the file
@@ -92,10 +99,14 @@ class Streamer {
   };
 
   Status ListUses(ErrorSink& errors);
+  Status Plan(uint64_t bytes, Span<const double> step_seconds, ErrorSink& errors);
   ResidencyProblem Problem(uint64_t limit, Span<const double> step_seconds) const;
   Status BuildChunks(ErrorSink& errors);
   bool AllThere() const;
-  // With mutex_ held. Restart empties the window; the next chunk to be read is `first`.
+  // With mutex_ held. From TakeOver to HandBack others who would drop what is held leave that to HandBack, or to Release.
+  void TakeOver();
+  void HandBack();
+  // Of the owner, with mutex_ held. Restart empties the window; the next chunk to be read is `first`.
   void Restart(uint32_t first);
   void DropAll();
 
@@ -152,7 +163,7 @@ class Streamer {
   uint64_t all_bytes_ = 0;             // the limit from which on all weights stay
   uint64_t constant_bytes_ = 0;
   double wait_seconds_ = 0;
-  std::atomic<uint64_t> held_{0}, peak_{0}, read_{0};  // read_: bytes since Open
+  std::atomic<uint64_t> peak_{0};      // of what is held
 
   // Chunks are counted on from run to run: number t is chunk t % num_chunks_. run_ is the number of the run's first chunk.
   uint64_t run_ = 0;
@@ -164,7 +175,7 @@ class Streamer {
   // Under mutex_.
   bool computing_waits_ = false;
   bool loading_ = false;
-  bool running_ = false;
+  bool owned_ = false;     // one thread plans, runs, or drops what is held
   bool reading_ = false;   // there is something to read ahead
   bool stop_ = false;
   bool started_ = false;

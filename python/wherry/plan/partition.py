@@ -1,4 +1,4 @@
-"""Cuts a program into partitions: runs of steps whose weights are in memory together."""
+"""Cuts a program into partitions: runs of steps after which a run can report, be resumed, and be cut for TensorFlow."""
 
 from __future__ import annotations
 
