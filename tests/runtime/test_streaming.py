@@ -152,20 +152,24 @@ def test_memory_is_given_back_between_runs_and_during_one(deep: Path) -> None:
             assert support.same_bits(executor.run(given()), wanted)
 
 
-def test_trimming_all_the_time_changes_no_bit(deep: Path) -> None:
+@pytest.mark.parametrize("pause", [0, 0.0005])
+@pytest.mark.parametrize("budget", ["5MB", None])
+def test_trimming_all_the_time_changes_no_bit(deep: Path, budget: str | None, pause: float) -> None:
     stop = threading.Event()
-    with wherry.Executor(deep, threads=2, memory_budget="5MB") as executor:
+    with wherry.Executor(deep, threads=2, memory_budget=budget) as executor:
         wanted = executor.run(given())
 
         def trim() -> None:
             while not stop.is_set():
                 executor.trim_memory()
-                time.sleep(0.0005)
+                time.sleep(pause)
 
         thread = threading.Thread(target=trim)
         thread.start()
         try:
-            for _ in range(20):
+            for turn in range(30):
+                if turn % 10 == 9:
+                    executor.set_memory_budget(budget)
                 assert support.same_bits(executor.run(given()), wanted)
         finally:
             stop.set()
