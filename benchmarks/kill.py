@@ -135,6 +135,15 @@ def kills(setting: Setting, folder: Path, count: int, seed: int) -> tuple[list[T
     return [trial(setting, checkpoint, generator.uniform(0, _SHARE * seconds), wanted) for _ in range(count)], seconds
 
 
+def figures(trials: list[Trial]) -> list[Figure]:
+    """What was asked of them."""
+    count = len(trials)
+    return [
+        Figure(f"outputs that differ, of {count} killed runs", sum(not one.same for one in trials), 0),
+        Figure("partitions run twice, the interrupted ones not among them", sum(one.run_twice for one in trials), 0),
+    ]
+
+
 def small_pack(folder: Path, partitions: int) -> Path:
     """The small network of the tests."""
     sys.path.insert(0, str(ROOT / "tests"))
@@ -166,16 +175,13 @@ def main() -> None:
     print(f"{pack.name}: {partitions} partitions, {seconds * 1e3:.1f} ms for an uninterrupted run with a checkpoint")
     print(f"partitions ended when killed: {ended[0]} to {ended[-1]}, median {ended[len(ended) // 2]}")
     print(f"runs that had ended: {sum(one.completed for one in trials)} of {len(trials)}")
-    figures = [
-        Figure("outputs that differ", sum(not one.same for one in trials), 0),
-        Figure("partitions run twice, the interrupted ones not among them", sum(one.run_twice for one in trials), 0),
-    ]
-    print(figures_table(figures))
-    print(verdict(figures))
+    rows = figures(trials)
+    print(figures_table(rows))
+    print(verdict(rows))
     write_json("kill", {
         "machine": machine(), "partitions": partitions, "seconds": seconds, "trials": [vars(one) for one in trials],
     })  # fmt: skip
-    sys.exit(any(not figure.reached for figure in figures))
+    sys.exit(any(not row.reached for row in rows))
 
 
 if __name__ == "__main__":

@@ -27,12 +27,13 @@ SEED = 20180550
 
 @dataclass(frozen=True)
 class Model:
-    """A pack, and where its inputs lie, as one .npy for each."""
+    """A pack, where its inputs lie, as one .npy for each, and what `wherry compile --json` said of it."""
 
     name: str
     title: str
     pack: Path
     inputs: Mapping[str, Path]
+    report: Path
 
 
 def up_to_date(made: Path, sources: Iterable[Path]) -> bool:
@@ -50,12 +51,12 @@ def digest(outputs: Mapping[str, np.ndarray]) -> str:
 
 
 def _compile(name: str, title: str, saved_model: Path, *options: str) -> Model:
-    pack = FOLDER / f"{name}.wherry"
-    if not up_to_date(pack, [saved_model / "saved_model.pb", *conversions.wherry_files()]):
+    pack, report = FOLDER / f"{name}.wherry", FOLDER / f"{name}.json"
+    if not up_to_date(report, [saved_model / "saved_model.pb", *conversions.wherry_files()]):
         FOLDER.mkdir(parents=True, exist_ok=True)
-        command = ["-m", "wherry", "compile", str(saved_model), "-o", str(pack), "--quantize", "int8", *options]
-        common.run_process([sys.executable, *command])
-    return Model(name, title, pack, _inputs(name, pack))
+        command = ["wherry", "compile", str(saved_model), "-o", str(pack), "--quantize", "int8", "--json", *options]
+        report.write_text(common.run_process([sys.executable, "-m", *command])[0])
+    return Model(name, title, pack, _inputs(name, pack), report)
 
 
 def _inputs(name: str, pack: Path) -> dict[str, Path]:

@@ -3,7 +3,8 @@
     python -m benchmarks.memory.run [--only A,B] [--rounds N] [--runs N] [--tries N]
 
 Parts: limits (the smallest limit of a control group that Wherry and LiteRT survive; needs root), streaming (memory,
-times, new budgets), networks (memory beside the lower bound of the plan). All with 8-bit weights and two threads.
+times, new budgets), kills (runs that are killed and gone on with), plans (seconds of planning), networks (memory
+beside the lower bound of the plan). All with 8-bit weights and two threads.
 Outputs are compared bit for bit with those that the same pack gives with all weights in memory; a difference is a
 failure. Raw figures go to build/bench/memory.json.
 """
@@ -17,7 +18,7 @@ from collections.abc import Callable
 from benchmarks import common
 from benchmarks.common import Figure
 from benchmarks.contect.outputs import THREADS
-from benchmarks.memory import limits, networks, packs, runner, streaming
+from benchmarks.memory import kills, limits, networks, packs, plans, runner, streaming
 from benchmarks.memory.bench import Bench
 from benchmarks.memory.cgroup import NoGroups
 
@@ -25,6 +26,8 @@ from benchmarks.memory.cgroup import NoGroups
 PARTS: dict[str, Callable[[Bench], list[Figure]]] = {
     "limits": limits.figures,
     "streaming": streaming.figures,
+    "kills": kills.figures,
+    "plans": plans.figures,
     "networks": networks.figures,
 }
 PACKAGES = ("ai-edge-litert", "numpy", "tensorflow", "wherry")

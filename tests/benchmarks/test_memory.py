@@ -14,7 +14,7 @@ import wherry
 from wherry.pack.format import Place
 from wherry.pack.reader import Pack, PackTensor, read_pack
 
-from benchmarks import common
+from benchmarks import common, kill, planning
 from benchmarks.memory import page_cache, run
 from benchmarks.memory.bench import Bench
 from benchmarks.memory.bisection import NoneSurvives, smallest
@@ -157,7 +157,7 @@ def test_live_bytes_are_of_addresses(tmp_path: Path) -> None:
 
 
 def bench(tmp_path: Path) -> Bench:
-    model = Model("m", "M", tmp_path / "m.wherry", {"x": tmp_path / "x.npy"})
+    model = Model("m", "M", tmp_path / "m.wherry", {"x": tmp_path / "x.npy"}, tmp_path / "m.json")
     made = Bench(1, 1, 1, Runner(tmp_path / "wherry_run", tmp_path / "out"), model, replace(model, name="many"), [])
     made._resident["m"] = NativeRun({"memory_needed": 5}, "right")
     return made
@@ -195,3 +195,22 @@ def test_a_part_that_fails_leaves_the_others(tmp_path: Path, monkeypatch: pytest
     made = bench(tmp_path)
     assert [row.name for row in run.measure(made, ["limits", "streaming"])] == ["a"]
     assert made.failures == ["limits: run this as root"]
+
+
+def test_growth_is_the_power_of_n_log_n() -> None:
+    def plans(power: float) -> list[planning.Planned]:
+        return [planning.Planned("", n, 1e-6 * (n * np.log(n)) ** power, 1, 1, 1) for n in planning.STEPS]
+
+    assert planning.growth(plans(1.0)) == pytest.approx(1.0)
+    assert planning.growth(plans(2.0)) == pytest.approx(2.0)
+    for kind in planning.KINDS:
+        one = planning.plan(kind, 1000)
+        assert one.seconds > 0 and one.came >= one.order >= 1 and one.arena >= 1
+
+
+def test_a_partition_that_had_ended_and_is_run_again_counts() -> None:
+    good = kill.Trial(ended=3, resumed_at=3, completed=False, same=True)
+    ahead = kill.Trial(ended=3, resumed_at=4, completed=False, same=True)
+    again = kill.Trial(ended=3, resumed_at=1, completed=False, same=False)
+    assert [row.measured for row in kill.figures([good, ahead])] == [0, 0]
+    assert [row.measured for row in kill.figures([good, again])] == [1, 2]
