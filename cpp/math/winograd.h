@@ -44,11 +44,12 @@ struct WinogradPlan {
 struct WinogradConv {
   Patches image;
   int64_t batch = 0;
-  int64_t outputs = 0;
+  int64_t outputs = 0;  // of the filter
+  int64_t row = 0;      // values from one pixel of out to the next: the layer's outputs, of which these may be a part
 };
 
 // Chooses by a model of the costs; tile is 0 also for convolutions that are not as above. The choice does not depend on
-// the number of threads.
+// the number of threads, and is the same for a part of a layer's outputs as for all.
 WinogradPlan PlanWinograd(const WinogradConv& conv, bool dequantizes, Isa isa, int threads);
 
 // What the plan knows of the inner loops.
@@ -67,7 +68,7 @@ int64_t WinogradBlocks(const WinogradPlan& plan, const WinogradConv& conv);
 // Neighbours are of the same block.
 int64_t WinogradTasks(const WinogradPlan& plan, const WinogradConv& conv);
 
-// out: [batch, h.out, w.out, outputs]. The epilogue's residual may be out itself. in_scratch: the block whose image is in
+// out: [batch, h.out, w.out, row], of which the first `outputs` are written. The epilogue's residual may be out itself. in_scratch: the block whose image is in
 // the scratch memory, -1 before the first task that uses it.
 void RunWinogradTask(const WinogradPlan& plan, const WinogradConv& conv, const PanelMatrix& filter,
                      const Epilogue& epilogue, float* out, int64_t task, std::byte* scratch, int64_t* in_scratch);

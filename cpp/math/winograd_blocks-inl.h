@@ -149,9 +149,9 @@ void StoreOutputs(const Products& products, const Epilogue& epilogue, float* out
   const auto& [h, w] = products.conv.image.window;
   const BlockLayout& layout = products.layout;
   const int64_t point_stride = layout.strip_rows * products.columns;
-  const int64_t outputs = products.conv.outputs;
+  const int64_t stride = products.conv.row;
   const int64_t column = products.panel * kPanelColumns;
-  const int64_t columns = std::min(products.columns, outputs - column);
+  const int64_t columns = std::min(products.columns, products.conv.outputs - column);
   const Clamp clamp = ClampOf(epilogue.activation);
   const WinogradVector low = hn::Set(d, clamp.low);
   const WinogradVector high = hn::Set(d, clamp.high);
@@ -162,7 +162,7 @@ void StoreOutputs(const Products& products, const Epilogue& epilogue, float* out
       const TilePlace place = PlaceOf(products.plan, products.conv, layout.tiles.begin + rows.begin + row);
       const int64_t high_y = std::min<int64_t>(kTile, h.out - place.y);
       const int64_t high_x = std::min<int64_t>(kTile, w.out - place.x);
-      const int64_t first = ((place.batch * h.out + place.y) * w.out + place.x) * outputs + column;
+      const int64_t first = ((place.batch * h.out + place.y) * w.out + place.x) * stride + column;
       for (int64_t i = 0; i < columns; i += kTileLanes) {
         const size_t count = static_cast<size_t>(std::min<int64_t>(kTileLanes, columns - i));
         const bool whole = count == static_cast<size_t>(kTileLanes);
@@ -177,7 +177,7 @@ void StoreOutputs(const Products& products, const Epilogue& epilogue, float* out
           HWY_UNROLL(4)
           for (int s = 0; s < kTile; ++s) {
             if (r >= high_y || s >= high_x) continue;
-            const int64_t at = first + (r * w.out + s) * outputs + i;
+            const int64_t at = first + (r * w.out + s) * stride + i;
             WinogradVector value = epilogue.bias != nullptr ? hn::Add(y[r][s], bias) : y[r][s];
             if (epilogue.residual != nullptr) value = hn::Add(value, load(epilogue.residual + at));
             value = hn::Min(high, hn::Max(low, value));  // as a tile of tile-inl.h does: NaN passes
@@ -192,7 +192,7 @@ void StoreOutputs(const Products& products, const Epilogue& epilogue, float* out
       if (epilogue.activation <= Activation::kRelu6) continue;
       for (int64_t r = 0; r < high_y; ++r) {
         for (int64_t s = 0; s < high_x; ++s) {
-          Activate(epilogue.activation, epilogue.alpha, out + first + (r * w.out + s) * outputs, columns,
+          Activate(epilogue.activation, epilogue.alpha, out + first + (r * w.out + s) * stride, columns,
                    products.plan.isa);
         }
       }

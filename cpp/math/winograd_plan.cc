@@ -144,7 +144,7 @@ WinogradPlan PlanWinograd(const WinogradConv& conv, bool dequantizes, Isa isa, i
   }
   const WinogradTarget target = FindWinogradTarget(isa);
   const double channels = static_cast<double>(image.channels);
-  const double vectors = static_cast<double>(Ceil(conv.outputs, kPanelColumns) * kPanelColumns / target.lanes);
+  const double vectors = static_cast<double>(Ceil(conv.row, kPanelColumns) * kPanelColumns / target.lanes);
   double least = DirectCost(conv, channels, vectors);
   if (least * static_cast<double>(target.lanes) < kLeastWork) return best;
   for (int tile = 2; tile <= 4; tile += 2) {

@@ -56,6 +56,15 @@ class ByteSet {
   size_t size_ = 0;
 };
 
+// Whether a step writes all of its output, and not some columns beside those that steps before it wrote.
+bool WritesAll(const Pack& pack, const format::StepRecord& step) {
+  for (uint64_t a = 0; a < step.num_attributes; ++a) {
+    const format::AttributeRecord& attribute = pack.attributes[step.attributes + a];
+    if (pack.String(attribute.name) == StringView(format::kFirstColumn)) return attribute.value == 0;
+  }
+  return true;
+}
+
 // Calls visit(partitions done, bytes that are alive then) from the last partition to the first.
 template <typename Visit>
 void ForEachEnd(const Pack& pack, const Visit& visit) {
@@ -74,7 +83,7 @@ void ForEachEnd(const Pack& pack, const Visit& visit) {
     const format::PartitionRecord& partition = pack.partitions[p - 1];
     for (uint64_t s = uint64_t{partition.first_step} + partition.num_steps; s > partition.first_step; --s) {
       const format::StepRecord& step = pack.steps[s - 1];
-      for (uint64_t k = 0; k < step.num_outputs; ++k) {
+      for (uint64_t k = 0; k < step.num_outputs && WritesAll(pack, step); ++k) {
         if (range(pack.indexes[step.outputs + k], &bytes)) alive.Remove(bytes);
       }
       for (uint64_t k = 0; k < step.num_inputs; ++k) {

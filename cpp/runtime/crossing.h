@@ -15,7 +15,8 @@ struct ArenaRange {
 
 class Crossing {
  public:
-  // Follows the steps backwards: before a step its inputs are alive, and its outputs are not. Bytes count, not tensors, so
+  // Follows the steps backwards: before a step its inputs are alive, and its outputs are not,
+  // unless it writes some columns of them only. Bytes count, not tensors, so
   // views and parts of a tensor need nothing of their own. False when memory is short.
   [[nodiscard]] bool Build(const Pack& pack);
 

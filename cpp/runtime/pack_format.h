@@ -112,6 +112,10 @@ struct StepRecord {
 };
 static_assert(sizeof(StepRecord) == 40);
 
+// Attribute of a step that computes some columns of its output, from this one on: as many as its weight has. What the
+// output's other columns hold stays.
+inline constexpr char kFirstColumn[] = "first_column";
+
 struct PartitionRecord {
   uint32_t first_step, num_steps;
   uint32_t segments, num_segments;  // segment numbers in kIndexes in the order of use, resident ones not among them

@@ -21,6 +21,7 @@ from wherry.plan.arena import plan_arena
 from wherry.plan.lower import lower
 from wherry.plan.partition import Partition, by_count, by_limit
 from wherry.plan.program import Program
+from wherry.plan.slices import slice_columns
 from wherry.quantize import (
     ArithmeticReport,
     QuantizeReport,
@@ -132,15 +133,16 @@ def _write_within(
     program: Program, path: Path, budget: int, provenance: Mapping[str, Any], threads: int
 ) -> tuple[list[Partition], int]:
     """Cuts the program so that it runs inside the budget, and writes it. Returns the cut and the memory needed."""
-    largest_step = max((sum({id(w): w.stored_bytes for w in s.weights}.values()) for s in program.steps), default=0)
+    largest = max(program.steps, key=lambda step: step.weight_bytes, default=None)
+    largest_step = largest.weight_bytes if largest is not None else 0
     partitions = by_limit(program, max(budget - program.arena_bytes - min(_OVERHEAD, budget // 16), largest_step))
     try:
         return partitions, _write(program, partitions, path, budget, provenance, threads)
     except _TooMuch as error:
         raise BudgetError(
             f"{program.name} cannot run in {budget} bytes: {program.arena_bytes} are for tensors, {largest_step} for "
-            f"the weights of its largest step, {error.needed - largest_step - program.arena_bytes} for tables and the "
-            f"scratch memory of {threads} threads; a budget of {error.needed} will do, or fewer threads"
+            f"the weights of {largest.name if largest is not None else 'no step'!r}, which are read together, "
+            f"{error.needed - largest_step - program.arena_bytes} for tables and the scratch memory of {threads} threads; a budget of {error.needed} will do, or fewer threads"
         ) from None
 
 
@@ -211,6 +213,7 @@ def compile(
     program = lower(graph)
     check_finite(program)
     plan_arena(program)
+    slice_columns(program)
     seconds["plan"] = time.perf_counter() - start
     start = time.perf_counter()
     provenance = _provenance(model, graph, quantize)

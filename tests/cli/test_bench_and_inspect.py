@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,7 @@ def test_inspect_says_what_it_did_not_check(pack: Path, capsys: pytest.CaptureFi
     unchecked = capsys.readouterr().out
     assert unchecked.endswith("checksums of the weights were not looked at (--check does)\n")
     assert " in 1 partition\n" in unchecked
+    assert re.search(r"  weights +[0-9.]+ [kM]?B in [0-9]+ segments, up to [0-9.]+ [kM]?B for a step\n", unchecked)
     assert ", 1.000 of what lives at one time\n" in unchecked
     assert main(["inspect", str(pack), "--check"]) == 0
     assert capsys.readouterr().out.endswith("every checksum is right\n")

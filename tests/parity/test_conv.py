@@ -202,8 +202,8 @@ def test_an_empty_batch_is_no_work() -> None:
     ("change", "message"),
     [
         ({"output": (1, 4, 4, 5)}, "output must be"),
-        ({"output": (1, 6, 6, 4)}, "channels of input, filter and output"),
-        ({"filter": (3, 3, 4, 5)}, "channels of input, filter and output"),
+        ({"output": (1, 6, 6, 4)}, "5 columns do not fit the output's 4"),
+        ({"filter": (3, 3, 4, 5)}, "channels of input and filter"),
         ({"bias": 4}, "bias must have 5 values"),
         ({"activation": "Softmax"}, "activation 'Softmax' is unknown"),
         ({"cut": True}, "does not have the bytes"),

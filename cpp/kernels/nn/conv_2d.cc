@@ -28,7 +28,7 @@ struct ConvParams {
 
 math::WinogradConv WinogradOf(const KernelContext& context, const Window& window) {
   const Tensor& image = context.input(0);
-  return {PatchesOf(image, window, 0, image.dim(3)), image.dim(0), context.output(0).dim(3)};
+  return {PatchesOf(image, window, 0, image.dim(3)), image.dim(0), context.input(1).dim(3), RowStride(context)};
 }
 
 Status PrepareConv(PrepareContext& context, WeightFormat format, bool adds_residual = false) {
@@ -41,6 +41,7 @@ Status PrepareConv(PrepareContext& context, WeightFormat format, bool adds_resid
   WHERRY_RETURN_IF_ERROR(CheckPanels(context, 1, format, shape.k, shape.outputs));
   WHERRY_RETURN_IF_ERROR(adds_residual ? ReadFusedAdd(context, 2, shape.outputs, &params.fused)
                                        : ReadFused(context, 2, shape.outputs, &params.fused));
+  params.fused.first_column = shape.first_output;
   params.plan = math::PlanGemm(shape.rows, shape.k, 0, shape.outputs, format != WeightFormat::kPlain, context.isa(),
                                context.num_threads(), adds_residual);
   context.RequestScratch(GemmScratchBytes(params.plan, context.num_threads()));
@@ -73,7 +74,7 @@ Status RunConv(RunContext& context, math::DequantizePanel dequantize) {
   const int64_t outputs = context.input(1).dim(3);
   const math::PanelMatrix filter = PanelsOf(context.input(1), params.plan.k, outputs, dequantize);
   const math::Epilogue epilogue = EpilogueOf(context, params.fused, 2);
-  float* out = context.output(0).as<float>();
+  float* out = ColumnsOut<float>(context, params.fused);
   if (params.winograd.tile != 0) {
     RunWinograd(context, params.winograd, WinogradOf(context, params.window), filter, epilogue, out);
     return Status::Ok();
@@ -84,7 +85,7 @@ Status RunConv(RunContext& context, math::DequantizePanel dequantize) {
     const math::RowSource rows = IsPointwise(params.window)
                                      ? math::RowSource::Matrix(image.as<const float>(), depth)
                                      : math::RowSource::Made(copy, &patches);
-    RunGemm(context, params.plan, rows, filter, epilogue, out, outputs, context.scratch());
+    RunGemm(context, params.plan, rows, filter, epilogue, out, RowStride(context), context.scratch());
     return Status::Ok();
   }
   const int64_t group_outputs = outputs / params.groups;
@@ -137,7 +138,7 @@ Status RunConv(RunContext& context, math::DequantizePanel dequantize) {
                                    : math::RowSource::Made(math::PatchCopier(context.isa()), &patches);
   RunHalfGemm(context, params.plan, rows, params.half_limit,
               PanelsOf(context.input(1), params.plan.k, outputs, nullptr), EpilogueOf(context, params.fused, 2),
-              context.output(0).as<float>(), outputs, context.scratch());
+              ColumnsOut<float>(context, params.fused), RowStride(context), context.scratch());
   return Status::Ok();
 }
 

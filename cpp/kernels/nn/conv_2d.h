@@ -15,7 +15,8 @@ struct ConvShape {
   int64_t groups = 1;
   int64_t rows = 0;  // batch * out_h * out_w
   int64_t k = 0;     // kh * kw * channels / groups
-  int64_t outputs = 0;
+  int64_t outputs = 0;       // of the filter
+  int64_t first_output = 0;  // in the image that is written
 };
 
 // Checks the dimensions of the image (input 0), the filter (input 1) and output 0; types and layout are the caller's.
@@ -26,10 +27,14 @@ inline Status ReadConvDims(const PrepareContext& context, ConvShape* shape) {
   const int64_t channels = context.input(0).dim(3);
   const int64_t depth = filter.dim(2);
   shape->outputs = filter.dim(3);
-  if (depth < 1 || channels < 1 || channels % depth != 0 || context.output(0).dim(3) != shape->outputs) {
-    return context.Fail(Code::kCorrupt, "channels of input, filter and output do not fit");
+  if (depth < 1 || channels < 1 || channels % depth != 0) {
+    return context.Fail(Code::kCorrupt, "channels of input and filter do not fit");
   }
   shape->groups = channels / depth;
+  WHERRY_RETURN_IF_ERROR(ReadColumns(context, shape->outputs, &shape->first_output));
+  if (shape->groups != 1 && shape->outputs != context.output(0).dim(3)) {
+    return context.Fail(Code::kCorrupt, "a grouped filter cannot be cut");
+  }
   if (shape->outputs % shape->groups != 0) {
     return context.Fail(Code::kCorrupt, "%lld outputs cannot be cut into %lld groups",
                         static_cast<long long>(shape->outputs), static_cast<long long>(shape->groups));

@@ -45,6 +45,7 @@ struct ImageCodes {
   params = ConvCodesParams();
   WHERRY_RETURN_IF_ERROR(adds_residual ? ReadFusedAdd(context, 2, shape.outputs, &params.fused)
                                        : ReadFused(context, 2, shape.outputs, &params.fused));
+  params.fused.first_column = shape.first_output;
   params.window = shape.window;
   params.one_pixel = HasOnePixel(shape.window);
   params.rows.rows = shape.rows;
@@ -119,7 +120,8 @@ void QuantizeImages(const RunContext& context, const ImageCodes& layout, uint8_t
   const Tensor& image = context.input(0);
   const math::QuadMatrix filter = QuadsOf(context.input(1), params.rows.k, params.plan.n);
   const math::Epilogue epilogue = EpilogueOf(context, params.fused, 2);
-  float* const out = context.output(0).as<float>();
+  float* const out = ColumnsOut<float>(context, params.fused);
+  const int64_t stride = RowStride(context);
   std::byte* const scratch = context.scratch();
   if (params.plan.tasks() == 0) return Status::Ok();
   if (params.one_pixel) {
@@ -133,7 +135,7 @@ void QuantizeImages(const RunContext& context, const ImageCodes& layout, uint8_t
         QuantizePixels(&source, begin, end - begin, rows.codes(scratch) + begin * rows.stride(), rows.stride());
       });
     }
-    RunCodeGemm(context, params.plan, codes, filter, epilogue, out, params.plan.n, scratch + rows.bytes());
+    RunCodeGemm(context, params.plan, codes, filter, epilogue, out, stride, scratch + rows.bytes());
     return Status::Ok();
   }
   const ImageCodes layout(image);
@@ -148,7 +150,7 @@ void QuantizeImages(const RunContext& context, const ImageCodes& layout, uint8_t
   rows.groups = params.plan.groups;
   rows.scales = scales;
   rows.rows_per_scale = params.window.h.out * params.window.w.out;
-  RunCodeGemm(context, params.plan, rows, filter, epilogue, out, params.plan.n, scratch + layout.bytes());
+  RunCodeGemm(context, params.plan, rows, filter, epilogue, out, stride, scratch + layout.bytes());
   return Status::Ok();
 }
 

@@ -1,11 +1,13 @@
 // Bias, residual and activation that a product or convolution applies to its results: last inputs, and the attributes
-// "activation" and "leakyrelu_alpha".
+// "activation" and "leakyrelu_alpha". And which columns of the output it computes: the compiler cuts a large layer into
+// steps that each have some columns of its weight and bias (python/wherry/plan/slices.py).
 #ifndef WHERRY_KERNELS_NN_FUSED_H_
 #define WHERRY_KERNELS_NN_FUSED_H_
 
 #include "kernels/shape.h"
 #include "math/gemm.h"
 #include "runtime/kernel.h"
+#include "runtime/pack_format.h"
 
 namespace wherry::kernels {
 
@@ -14,6 +16,7 @@ struct Fused {
   bool has_bias = false;
   bool has_residual = false;
   float alpha = 0.0F;
+  int64_t first_column = 0;  // of the output
 };
 
 inline bool FindActivation(StringView name, math::Activation* activation) {
@@ -55,6 +58,29 @@ inline Status ReadActivation(const PrepareContext& context, Fused* fused) {
   return Status::Ok();
 }
 
+// Reads which columns of output 0 are computed, for a weight that has `columns` of them: all, unless the attribute says
+// where they begin.
+inline Status ReadColumns(const PrepareContext& context, int64_t columns, int64_t* first) {
+  const Tensor& out = context.output(0);
+  const int64_t all = out.rank > 0 ? out.dim(out.rank - 1) : 0;
+  const bool some = context.attrs().Find(format::kFirstColumn, AttrKind::kInt) != nullptr;
+  *first = context.attrs().Int(format::kFirstColumn, 0);
+  if (some ? *first < 0 || *first > all || columns > all - *first : columns != all) {
+    return context.Fail(Code::kCorrupt, "the weight's %lld columns do not fit the output's %lld from %lld on",
+                        static_cast<long long>(columns), static_cast<long long>(all), static_cast<long long>(*first));
+  }
+  return Status::Ok();
+}
+
+// Where the columns that are computed begin in output 0.
+template <typename T>
+T* ColumnsOut(const RunContext& context, const Fused& fused) {
+  return context.output(0).as<T>() + fused.first_column;
+}
+
+// From one row of output 0 to the next.
+inline int64_t RowStride(const KernelContext& context) { return context.output(0).dim(context.output(0).rank - 1); }
+
 // Checks that there are `inputs` inputs, or one more: a bias with one value for each channel. One output.
 inline Status ReadFused(const PrepareContext& context, int inputs, int64_t channels, Fused* fused) {
   fused->has_bias = context.num_inputs() == inputs + 1;
@@ -79,7 +105,7 @@ inline Status ReadFusedAdd(const PrepareContext& context, int inputs, int64_t ch
 inline math::Epilogue EpilogueOf(const RunContext& context, const Fused& fused, int inputs) {
   math::Epilogue epilogue;
   epilogue.bias = fused.has_bias ? context.input(inputs).as<const float>() : nullptr;
-  epilogue.residual = fused.has_residual ? context.input(inputs + 1).as<const float>() : nullptr;
+  epilogue.residual = fused.has_residual ? context.input(inputs + 1).as<const float>() + fused.first_column : nullptr;
   epilogue.activation = fused.activation;
   epilogue.alpha = fused.alpha;
   return epilogue;

@@ -18,8 +18,9 @@ struct MatMulParams {
   float half_limit = 0.0F;  // unless 0, `plan` is one of halves
 };
 
-// Sizes from input 0 and output 0; input 1 is the caller's to check against k and n.
-Status PrepareMatMul(PrepareContext& context, bool dequantizes, int64_t* k, int64_t* n) {
+// k from input 0, n from output 0, or from a weight that may have some of its columns only; what is left to check of
+// input 1 is the caller's.
+Status PrepareMatMul(PrepareContext& context, bool has_weight, bool dequantizes, int64_t* k, int64_t* n) {
   WHERRY_RETURN_IF_ERROR(ExpectPlainInput(context, 0, DType::kF32));
   WHERRY_RETURN_IF_ERROR(ExpectPlainOutput(context, 0, DType::kF32));
   WHERRY_RETURN_IF_ERROR(context.ExpectInputRank(0, 2));
@@ -30,9 +31,10 @@ Status PrepareMatMul(PrepareContext& context, bool dequantizes, int64_t* k, int6
   params.transpose_a = context.attrs().Bool("transpose_a", false);
   const int64_t m = context.input(0).dim(params.transpose_a ? 1 : 0);
   *k = context.input(0).dim(params.transpose_a ? 0 : 1);
-  *n = context.output(0).dim(1);
+  *n = has_weight ? context.input(1).dim(1) : context.output(0).dim(1);
   if (context.output(0).dim(0) != m) return context.Fail(Code::kCorrupt, "output and input 0 differ in rows");
   WHERRY_RETURN_IF_ERROR(ReadFused(context, 2, *n, &params.fused));
+  if (has_weight) WHERRY_RETURN_IF_ERROR(ReadColumns(context, *n, &params.fused.first_column));
   params.plan = math::PlanGemm(m, *k, 0, *n, dequantizes, context.isa(), context.num_threads());
   context.RequestScratch(GemmScratchBytes(params.plan, context.num_threads()));
   return Status::Ok();
@@ -48,18 +50,17 @@ Status RunMatMul(RunContext& context, const math::PanelMatrix& b) {
   const MatMulParams& params = context.params<MatMulParams>();
   const math::TransposedMatrix transposed = {context.input(0).as<const float>(), params.plan.m};
   const math::RowSource rows = RowsOf(params, transposed);
-  RunGemm(context, params.plan, rows, b, EpilogueOf(context, params.fused, 2), context.output(0).as<float>(), b.n,
-          context.scratch());
+  RunGemm(context, params.plan, rows, b, EpilogueOf(context, params.fused, 2), ColumnsOut<float>(context, params.fused),
+          RowStride(context), context.scratch());
   return Status::Ok();
 }
 
 [[maybe_unused]] Status PrepareWeight(PrepareContext& context, WeightFormat format) {
   int64_t k = 0;
   int64_t n = 0;
-  WHERRY_RETURN_IF_ERROR(PrepareMatMul(context, format != WeightFormat::kPlain, &k, &n));
-  if (context.input(1).dim(0) != k || context.input(1).dim(1) != n) {
-    return context.Fail(Code::kCorrupt, "weight must be [%lld, %lld]", static_cast<long long>(k),
-                        static_cast<long long>(n));
+  WHERRY_RETURN_IF_ERROR(PrepareMatMul(context, true, format != WeightFormat::kPlain, &k, &n));
+  if (context.input(1).dim(0) != k) {
+    return context.Fail(Code::kCorrupt, "weight must have %lld rows", static_cast<long long>(k));
   }
   return CheckPanels(context, 1, format, k, n);
 }
@@ -91,7 +92,8 @@ WHERRY_RUN(MatMul_f32_hf16) {
   const math::RowSource rows = RowsOf(params, transposed);
   const int64_t n = params.plan.column_end;
   RunHalfGemm(context, params.plan, rows, params.half_limit, PanelsOf(context.input(1), params.plan.k, n, nullptr),
-              EpilogueOf(context, params.fused, 2), context.output(0).as<float>(), n, context.scratch());
+              EpilogueOf(context, params.fused, 2), ColumnsOut<float>(context, params.fused), RowStride(context),
+              context.scratch());
   return Status::Ok();
 }
 #endif
@@ -101,7 +103,7 @@ WHERRY_PREPARE(MatMul_f32) {
   int64_t k = 0;
   int64_t n = 0;
   WHERRY_RETURN_IF_ERROR(ExpectPlainInput(context, 1, DType::kF32));
-  WHERRY_RETURN_IF_ERROR(PrepareMatMul(context, true, &k, &n));
+  WHERRY_RETURN_IF_ERROR(PrepareMatMul(context, false, true, &k, &n));
   const bool transpose_b = context.attrs().Bool("transpose_b", false);
   context.params<MatMulParams>().transpose_b = transpose_b;
   if (context.input(1).dim(transpose_b ? 1 : 0) != k || context.input(1).dim(transpose_b ? 0 : 1) != n) {

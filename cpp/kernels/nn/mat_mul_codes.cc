@@ -39,14 +39,15 @@ WHERRY_PREPARE(MatMul_f32_di8) {
   const int64_t k = context.input(0).dim(1);
   const Tensor& out = context.output(0);
   if (out.rank != 2 || out.dim(0) != m) return context.Fail(Code::kCorrupt, "output and input 0 differ in rows");
-  const int64_t n = out.dim(1);
-  if (context.attrs().Bool("transpose_a", false) || context.input(1).dim(0) != k || context.input(1).dim(1) != n) {
-    return context.Fail(Code::kCorrupt, "weight must be [%lld, %lld]", static_cast<long long>(k), static_cast<long long>(n));
+  const int64_t n = context.input(1).dim(1);
+  if (context.attrs().Bool("transpose_a", false) || context.input(1).dim(0) != k) {
+    return context.Fail(Code::kCorrupt, "weight must have %lld rows", static_cast<long long>(k));
   }
   WHERRY_RETURN_IF_ERROR(CheckQuads(context, 1, k, n));
   MatMulCodesParams& params = context.params<MatMulCodesParams>();
   params = MatMulCodesParams();
   WHERRY_RETURN_IF_ERROR(ReadFused(context, 2, n, &params.fused));
+  WHERRY_RETURN_IF_ERROR(ReadColumns(context, n, &params.fused.first_column));
   params.rows.rows = m;
   params.rows.k = k;
   params.plan = params.rows.Plan(n, context.isa(), context.num_threads());
@@ -70,7 +71,8 @@ WHERRY_RUN(MatMul_f32_di8) {
   }
   const Tensor& weight = context.input(1);
   RunCodeGemm(context, params.plan, codes, QuadsOf(weight, rows.k, params.plan.n),
-              EpilogueOf(context, params.fused, 2), context.output(0).as<float>(), params.plan.n, scratch + rows.bytes());
+              EpilogueOf(context, params.fused, 2), ColumnsOut<float>(context, params.fused), RowStride(context),
+              scratch + rows.bytes());
   return Status::Ok();
 }
 #endif

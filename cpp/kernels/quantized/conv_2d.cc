@@ -11,7 +11,6 @@ struct QLinearConvParams {
   Window window;
   ProductCodes product;
   int64_t k;
-  bool plain;  // pixels are rows as they lie
 };
 
 [[maybe_unused]] Status PrepareQLinearConv(PrepareContext& context, bool adds) {
@@ -27,8 +26,7 @@ struct QLinearConvParams {
   WHERRY_RETURN_IF_ERROR(ReadProduct(context, shape.outputs, adds, &params.product));
   params.window = shape.window;
   params.k = shape.k;
-  params.plain = IsPointwise(shape.window);
-  const bool made = !params.plain || !NeedNoCopy(shape.rows, shape.k);
+  const bool made = !IsPointwise(shape.window) || !NeedNoCopy(shape.rows, shape.k);
   params.product.plan =
       math::PlanCodeGemm(shape.rows, shape.k, shape.outputs, made, context.isa(), context.num_threads());
   context.RequestScratch(CodeGemmScratchBytes(params.product.plan, context.num_threads()));
@@ -43,7 +41,7 @@ struct QLinearConvParams {
   math::CodeRows rows;
   rows.codes = image.as<const uint8_t>();
   rows.stride = params.k;
-  if (params.plain) {
+  if (IsPointwise(params.window)) {  // pixels are rows as they lie
     const math::PlainCodes plain = {rows.codes, params.k, params.k};
     rows.copy = &math::CopyPlainCodes;
     rows.source = &plain;

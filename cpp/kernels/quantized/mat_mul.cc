@@ -16,8 +16,8 @@ WHERRY_PREPARE(QLinearMatMul_u8_wi8) {
   WHERRY_RETURN_IF_ERROR(CheckQuads(context, 1, k, n));
   ProductCodes& product = context.params<ProductCodes>();
   WHERRY_RETURN_IF_ERROR(ReadProduct(context, n, false, &product));
-  const int64_t dims[] = {m, n};
-  WHERRY_RETURN_IF_ERROR(ExpectOutputShape(context, 0, {dims, 2}));
+  const Tensor& out = context.output(0);
+  if (out.rank != 2 || out.dim(0) != m) return context.Fail(Code::kCorrupt, "output and input 0 differ in rows");
   product.plan = math::PlanCodeGemm(m, k, n, !NeedNoCopy(m, k), context.isa(), context.num_threads());
   context.RequestScratch(CodeGemmScratchBytes(product.plan, context.num_threads()));
   return Status::Ok();

@@ -27,9 +27,11 @@ inline Status ReadProduct(const PrepareContext& context, int64_t channels, bool 
   product->gives_floats = context.num_outputs() == 1 && context.output(0).dtype == DType::kF32;
   if (product->gives_floats) {
     if (adds) return context.Fail(Code::kCorrupt, "a residual of codes needs an output of codes");
-    return ReadFused(context, 2, channels, &product->fused);
+    WHERRY_RETURN_IF_ERROR(ReadFused(context, 2, channels, &product->fused));
+    return ReadColumns(context, channels, &product->fused.first_column);
   }
   WHERRY_RETURN_IF_ERROR(ExpectPlainOutput(context, 0, DType::kU8));
+  WHERRY_RETURN_IF_ERROR(ReadColumns(context, channels, &product->fused.first_column));
   product->fused.has_bias = adds || context.num_inputs() == 3;
   WHERRY_RETURN_IF_ERROR(context.ExpectCounts(adds ? 4 : product->fused.has_bias ? 3 : 2, 1));
   if (product->fused.has_bias) WHERRY_RETURN_IF_ERROR(ExpectBias(context, 2, channels));
@@ -50,17 +52,17 @@ inline void RunProduct(const RunContext& context, const ProductCodes& product, m
   rows.rows_per_scale = product.plan.m;
   if (product.gives_floats) {
     RunCodeGemm(context, product.plan, rows, weight, EpilogueOf(context, product.fused, 2),
-                context.output(0).as<float>(), product.plan.n, context.scratch());
+                ColumnsOut<float>(context, product.fused), RowStride(context), context.scratch());
     return;
   }
   math::CodeResult result;
   result.bias = product.fused.has_bias ? context.input(2).as<const float>() : nullptr;
-  result.residual = product.fused.has_residual ? context.input(3).as<const uint8_t>() : nullptr;
+  result.residual = product.fused.has_residual ? context.input(3).as<const uint8_t>() + product.fused.first_column : nullptr;
   result.residual_scale = product.residual;
   result.scale = product.out;
   result.limits = product.limits;
-  result.c = context.output(0).as<uint8_t>();
-  result.ldc = product.plan.n;
+  result.c = ColumnsOut<uint8_t>(context, product.fused);
+  result.ldc = RowStride(context);
   RunCodeGemm(context, product.plan, rows, weight, result, context.scratch());
 }
 

@@ -44,6 +44,7 @@ def as_json(pack: Pack, steps: bool) -> dict[str, Any]:
         "file_bytes": pack.file_bytes,
         "metadata_bytes": pack.metadata_bytes,
         "weight_bytes": pack.weight_bytes,
+        "largest_step_bytes": pack.largest_step_bytes,
         "arena_bytes": pack.arena_bytes,
         "arena_lower_bound": largest_live_set(pack),
         "memory_budget": pack.memory_budget,
@@ -86,7 +87,8 @@ def as_text(pack: Pack, steps: bool) -> str:
         f"  inputs      {_signature(pack.inputs)}",
         f"  outputs     {_signature(pack.outputs)}",
         f"  steps       {len(pack.steps)} in {counted(len(pack.partitions), 'partition')}",
-        f"  weights     {size(pack.weight_bytes)} in {counted(len(pack.segments), 'segment')}",
+        f"  weights     {size(pack.weight_bytes)} in {counted(len(pack.segments), 'segment')}, "
+        f"up to {size(pack.largest_step_bytes)} for a step",
         f"  metadata    {size(pack.metadata_bytes)}",
         f"  tensors     {size(pack.arena_bytes)}, {pack.arena_bytes / max(live, 1):.3f} of what lives at one time",
     ]

@@ -115,6 +115,17 @@ class Pack:
     def weight_bytes(self) -> int:
         return sum(segment.nbytes for segment in self.segments)
 
+    @property
+    def largest_step_bytes(self) -> int:
+        """Of streamed weights, for the step that reads the most: they have to be in memory together."""
+        most = 0
+        for step in self.steps:
+            tensors = [self.tensors[number] for number in step.inputs if number is not None]
+            needed = {tensor.owner for tensor in tensors if tensor.place is fmt.Place.SEGMENT}
+            streamed = (self.segments[number] for number in needed if not self.segments[number].resident)
+            most = max(most, sum(segment.nbytes for segment in streamed))
+        return most
+
 
 def is_pack(path: str | os.PathLike[str]) -> bool:
     """Whether a file begins with the pack's mark."""

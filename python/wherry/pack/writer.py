@@ -24,6 +24,7 @@ from wherry.pack.stored import StoredWeight
 from wherry.pack.weights import pack_row_major, pack_weight
 from wherry.plan.partition import Partition
 from wherry.plan.program import Program, ProgramTensor, Step, Weight
+from wherry.plan.slices import FIRST_COLUMN
 from wherry.plan.weight_size import part_sizes
 
 _PIECE_BYTES = 1 << 21
@@ -283,7 +284,10 @@ class _Writer:
 
 
 def _kilo_macs(step: Step) -> int:
-    count = macs(step.op, [tensor.shape for tensor in step.inputs], [tensor.shape for tensor in step.outputs])
+    outputs = [tensor.shape for tensor in step.outputs]
+    if FIRST_COLUMN in step.attrs:
+        outputs[0] = (*outputs[0][:-1], step.inputs[1].shape[-1])
+    count = macs(step.op, [tensor.shape for tensor in step.inputs], outputs)
     return min(count // 1000, 0xFFFFFFFF)
 
 

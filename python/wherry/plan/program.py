@@ -63,6 +63,11 @@ class Step:
         """The streamed weights that this step reads."""
         return [t.weight for t in self.inputs if t.weight is not None and not t.weight.resident]
 
+    @property
+    def weight_bytes(self) -> int:
+        """Of the streamed weights, each once."""
+        return sum({id(weight): weight.stored_bytes for weight in self.weights}.values())
+
 
 @dataclass(eq=False)
 class Program:
