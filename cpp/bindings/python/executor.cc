@@ -4,9 +4,12 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <algorithm>
+#include <cstring>
 #include <exception>
 #include <memory>
 #include <string>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -30,6 +33,14 @@ struct NativeError {
   int code;
   std::string message;
 };
+
+using Kind = std::tuple<py::str, py::dtype, std::vector<py::ssize_t>>;
+
+bool Fits(const py::array& array, const Kind& kind) {
+  const auto& [name, type, shape] = kind;
+  return array.dtype().is(type) && (array.flags() & py::array::c_style) != 0 &&
+         array.ndim() == static_cast<py::ssize_t>(shape.size()) && std::equal(shape.begin(), shape.end(), array.shape());
+}
 
 class PyExecutor {
  public:
@@ -63,8 +74,33 @@ class PyExecutor {
   py::list Inputs() const { return Infos(&wherry_input_info, wherry_input_count(model())); }
   py::list Outputs() const { return Infos(&wherry_output_info, wherry_output_count(model())); }
 
-  // `arrays` are C-contiguous, of the inputs' types and shapes; executor.py has seen to that.
-  py::list Run(const std::vector<py::array>& arrays) {
+  // (name, numpy type, shape) of all inputs and outputs, in the pack's order.
+  void SetTypes(const std::vector<Kind>& inputs, const std::vector<Kind>& outputs) {
+    inputs_ = inputs;
+    outputs_ = outputs;
+  }
+
+  // Name -> array, or None when `inputs` are not a dict of C-contiguous arrays of the inputs' types and shapes: then
+  // executor.py converts them, or says what is wrong. After a run the caches hold weights and no Python, so all that is
+  // done here for each run costs a tenth of what it would there.
+  py::object Run(const py::object& inputs) {
+    if (!PyDict_CheckExact(inputs.ptr()) || PyDict_Size(inputs.ptr()) != static_cast<Py_ssize_t>(inputs_.size())) {
+      return py::none();
+    }
+    std::vector<py::array> arrays;  // keeps them: others may change the dict during the run
+    arrays.reserve(inputs_.size());
+    for (const Kind& kind : inputs_) {
+      PyObject* const item = PyDict_GetItemWithError(inputs.ptr(), std::get<0>(kind).ptr());
+      if (PyErr_Occurred() != nullptr) throw py::error_already_set();
+      if (item == nullptr || !py::isinstance<py::array>(item)) return py::none();
+      arrays.push_back(py::reinterpret_borrow<py::array>(item));
+      if (!Fits(arrays.back(), kind)) return py::none();
+    }
+    return RunOn(arrays);
+  }
+
+  // Of arrays as executor.py has made them.
+  py::dict RunOn(const std::vector<py::array>& arrays) {
     const InUse in_use(*this);
     for (size_t i = 0; i < arrays.size(); ++i) {
       Check(wherry_set_input(model(), static_cast<int32_t>(i), arrays[i].data(), static_cast<size_t>(arrays[i].nbytes())));
@@ -76,12 +112,15 @@ class PyExecutor {
     }
     if (callback_error_) std::rethrow_exception(std::exchange(callback_error_, nullptr));
     Check(status);
-    py::list results;
-    for (int32_t i = 0; i < wherry_output_count(model()); ++i) {
+    py::dict results;
+    for (size_t i = 0; i < outputs_.size(); ++i) {
       const void* data = nullptr;
       size_t bytes = 0;
-      Check(wherry_output(model(), i, &data, &bytes));
-      results.append(py::bytearray(static_cast<const char*>(data), bytes));
+      Check(wherry_output(model(), static_cast<int32_t>(i), &data, &bytes));
+      const auto& [name, type, shape] = outputs_[i];
+      py::array result(type, shape);
+      std::memcpy(result.mutable_data(), data, bytes);
+      results[name] = std::move(result);
     }
     return results;
   }
@@ -210,6 +249,7 @@ class PyExecutor {
   std::exception_ptr callback_error_;
   bool running_ = false;
   std::vector<Line> copy_;
+  std::vector<Kind> inputs_, outputs_;
   std::unique_ptr<wherry_model, Closer> model_;
 };
 
@@ -232,7 +272,9 @@ void BindExecutor(py::module_& module) {
            py::arg("memory_budget"), py::arg("page_cache"))
       .def("inputs", &PyExecutor::Inputs)
       .def("outputs", &PyExecutor::Outputs)
+      .def("set_types", &PyExecutor::SetTypes)
       .def("run", &PyExecutor::Run)
+      .def("run_on", &PyExecutor::RunOn)
       .def("set_progress", &PyExecutor::SetProgress)
       .def("cancel", &PyExecutor::Cancel)
       .def("set_memory_budget", &PyExecutor::SetMemoryBudget)

@@ -150,6 +150,7 @@ class Executor:
             raise UsageError(f"{self._checkpoint!r} is not a path: {error}") from None
         self.inputs = _types(self._native.inputs())
         self.outputs = _types(self._native.outputs())
+        self._native.set_types(_arrays_of(self.inputs), _arrays_of(self.outputs))
 
     def _translated(self, error: Exception) -> WherryError:
         code, message = error.args
@@ -169,15 +170,12 @@ class Executor:
         Raises UsageError for a wrong name, shape or type. Arrays are not converted: a float64 array is refused.
         """
         try:
-            results = self._native.run(self._arrays(inputs))
+            outputs = self._native.run(inputs)
+            return self._native.run_on(self._arrays(inputs)) if outputs is None else outputs
         except UsageError as error:
             raise UsageError(self._named(str(error))) from None
         except self._error as error:
             raise self._translated(error) from None
-        return {
-            name: np.frombuffer(data, kind.dtype.numpy).reshape(kind.shape or ())
-            for (name, kind), data in zip(self.outputs.items(), results, strict=True)
-        }
 
     def _arrays(self, inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:
         """The inputs in the pack's order. Raises UsageError when they do not fit."""
@@ -271,6 +269,11 @@ def _shown(path: str) -> str:
 
 def _types(infos: list[tuple[str, int, list[int]]]) -> dict[str, TensorType]:
     return {name: TensorType(DType(dtype), tuple(shape)) for name, dtype, shape in infos}
+
+
+def _arrays_of(kinds: Mapping[str, TensorType]) -> list[tuple[str, np.dtype, tuple[int | None, ...]]]:
+    """As the native module takes them."""
+    return [(name, kind.dtype.numpy, kind.shape or ()) for name, kind in kinds.items()]
 
 
 def _checked(name: str, kind: TensorType, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
