@@ -142,7 +142,8 @@ def _write_within(
         raise BudgetError(
             f"{program.name} cannot run in {budget} bytes: {program.arena_bytes} are for tensors, {largest_step} for "
             f"the weights of {largest.name if largest is not None else 'no step'!r}, which are read together, "
-            f"{error.needed - largest_step - program.arena_bytes} for tables and the scratch memory of {threads} threads; a budget of {error.needed} will do, or fewer threads"
+            f"{error.needed - largest_step - program.arena_bytes} for tables and the scratch memory "
+            f"of {threads} threads; a budget of {error.needed} will do, or fewer threads"
         ) from None
 
 
