@@ -37,8 +37,9 @@ class File {
   const std::byte* memory() const { return memory_; }
   // Reads exactly `bytes` at `offset`. The range must lie inside the file.
   int Read(uint64_t offset, void* to, size_t bytes) const;
-  // Reads a range without leaving it in the system's page cache. It begins and ends at multiples of kDirectAlignment,
-  // counted from DirectStart(); the end may lie behind the file's. `to` is aligned likewise.
+  // Reads a range without leaving it in the system's page cache: past it where the range begins and ends at multiples of
+  // kDirectAlignment, counted from DirectStart(), and `to` is aligned likewise; then the end may lie behind the file's.
+  // Others are read through it and dropped from it.
   int ReadDirect(uint64_t offset, void* to, size_t bytes) const;
   // Where in the range that ReadDirect takes for it a byte of the file lies.
   uint64_t DirectStart(uint64_t offset) const { return offset - (start_ + offset) % kDirectAlignment; }

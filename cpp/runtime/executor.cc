@@ -55,6 +55,7 @@ Status Executor::Open(const ExecutorOptions& options) {
   if (!PlaceScratch(pack_, arena_bytes_, scratch_.span(), &scratch_bytes_)) {
     return errors_.Fail(Code::kOutOfMemory, "no memory for a table of %zu tensors", tensors_.size());
   }
+  for (size_t i = 0; i < steps_.size(); ++i) weights_.SetRoom(i, scratch_[i].room > 0);
   CountFixedBytes();
   WHERRY_RETURN_IF_ERROR(
       SetMemoryBudget(options.memory_budget != 0 ? options.memory_budget : pack_.plan[0].memory_budget));
@@ -135,6 +136,7 @@ Status Executor::PrepareStep(uint64_t i, Span<Attribute> attributes) {
     return context.Fail(Code::kCorrupt, "needs %" PRIu64 " bytes of scratch memory", context.scratch_bytes());
   }
   scratch_[i].bytes = RoundUp(static_cast<size_t>(context.scratch_bytes()), 64);
+  scratch_[i].room = static_cast<size_t>(weights_.step_bytes(i));
   return Status::Ok();
 }
 
@@ -264,10 +266,12 @@ void Executor::GuardStep(uint64_t s, bool close) {
 }
 
 Status Executor::RunStep(uint64_t s) {
-  WHERRY_RETURN_IF_ERROR(weights_.Acquire(s, errors_));
+  const StepScratch& scratch = scratch_[s];
+  WHERRY_RETURN_IF_ERROR(weights_.elsewhere(s) ? weights_.Read(s, arena_ + scratch.offset + scratch.bytes, errors_)
+                                               : weights_.Acquire(s, errors_));
   if (weights_.moves()) BindWeights(s);
   RunContext context;
-  BinderOf(s).Bind(context, arena_ + scratch_[s].offset, &threads_);
+  BinderOf(s).Bind(context, arena_ + scratch.offset, &threads_);
   if constexpr (guard::kOn) GuardStep(s, true);
   const double start = platform::Now();
   const Status status = steps_[s].kernel->run(context);

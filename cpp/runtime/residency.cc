@@ -111,10 +111,6 @@ uint64_t Streamed(const ResidencyProblem& problem, const Array<bool>& stays) {
 
 }  // namespace
 
-uint64_t LeastWeightMemory(const ResidencyProblem& problem) {
-  return MostStreamed(problem, [](uint32_t) { return false; });
-}
-
 bool PlanResidency(const ResidencyProblem& problem, ResidencyPlan* plan) {
   const size_t segments = problem.segment_bytes.size();
   Array<double> seconds;

@@ -43,10 +43,7 @@ struct ResidencyPlan {
   double seconds = 0;           // of a run, from the second one on
 };
 
-// The bytes without which nothing runs: of the step that needs the most at once.
-uint64_t LeastWeightMemory(const ResidencyProblem& problem);
-
-// Finds a plan. The limit is at least LeastWeightMemory(). Takes time n log n for n uses. False when memory runs out.
+// Finds a plan. The limit is at least what any step needs in the window. Takes time n log n for n uses. False when memory runs out.
 [[nodiscard]] bool PlanResidency(const ResidencyProblem& problem, ResidencyPlan* plan);
 
 }  // namespace wherry

@@ -49,9 +49,10 @@ size_t FindGap(Span<Interval> taken, size_t bytes) {
   return at;
 }
 
-}  // namespace
-
-bool PlaceScratch(const Pack& pack, size_t arena_bytes, Span<StepScratch> steps, size_t* behind) {
+// Calls place(step, intervals of the arena that hold something while it runs), which may sort them. False when memory runs
+// out.
+template <typename Place>
+bool ForEachStep(const Pack& pack, size_t arena_bytes, const Place& place) {
   const size_t count = static_cast<size_t>(pack.tensors.size());
   Array<Lifetime> lifetimes;
   Array<uint32_t> alive;
@@ -70,8 +71,7 @@ bool PlaceScratch(const Pack& pack, size_t arena_bytes, Span<StepScratch> steps,
   for (size_t t = 0; t < count; ++t) {
     if (lifetimes[t].first == 0) begin(static_cast<uint32_t>(t));
   }
-  *behind = 0;
-  for (uint32_t s = 0; s < steps.size(); ++s) {
+  for (uint32_t s = 0; s < pack.steps.size(); ++s) {
     const format::StepRecord& record = pack.steps[s];
     for (uint64_t k = 0; k < record.num_outputs && s > 0; ++k) {
       const uint32_t tensor = pack.indexes[record.outputs + k];
@@ -84,21 +84,36 @@ bool PlaceScratch(const Pack& pack, size_t arena_bytes, Span<StepScratch> steps,
       if (lifetimes[alive[i]].last >= s) alive[still++] = alive[i];
     }
     num_alive = still;
-    StepScratch& scratch = steps[s];
-    if (scratch.bytes == 0) continue;
-    if (num_alive > kMostAlive) {
-      scratch.offset = arena_bytes;
-    } else {
-      for (size_t i = 0; i < num_alive; ++i) {
-        const format::TensorRecord& tensor = pack.tensors[alive[i]];
-        taken[i] = {static_cast<size_t>(tensor.offset), static_cast<size_t>(tensor.offset + tensor.bytes)};
-      }
-      scratch.offset = FindGap({taken.data(), num_alive}, scratch.bytes);
+    for (size_t i = 0; i < num_alive && num_alive <= kMostAlive; ++i) {
+      const format::TensorRecord& tensor = pack.tensors[alive[i]];
+      taken[i] = {static_cast<size_t>(tensor.offset), static_cast<size_t>(tensor.offset + tensor.bytes)};
     }
-    const size_t end = scratch.offset + scratch.bytes;
-    if (end > arena_bytes) *behind = std::max(*behind, end - arena_bytes);
+    if (num_alive > kMostAlive) taken[0] = {0, arena_bytes};
+    place(s, Span<Interval>(taken.data(), num_alive > kMostAlive ? 1 : num_alive));
   }
   return true;
+}
+
+}  // namespace
+
+bool PlaceScratch(const Pack& pack, size_t arena_bytes, Span<StepScratch> steps, size_t* behind) {
+  size_t end = arena_bytes;
+  const bool placed = ForEachStep(pack, arena_bytes, [&](uint32_t s, Span<Interval> taken) {
+    if (steps[s].bytes == 0) return;
+    steps[s].offset = FindGap(taken, steps[s].bytes);
+    end = std::max(end, steps[s].offset + steps[s].bytes);
+  });
+  *behind = end - arena_bytes;
+  return placed && ForEachStep(pack, arena_bytes, [&](uint32_t s, Span<Interval> taken) {
+    if (steps[s].room == 0) return;
+    const size_t bytes = steps[s].bytes + steps[s].room;
+    const size_t offset = FindGap(taken, bytes);
+    if (offset + bytes <= end) {
+      steps[s].offset = offset;
+    } else {
+      steps[s].room = 0;
+    }
+  });
 }
 
 }  // namespace wherry

@@ -5,6 +5,7 @@
 
 #include "platform/memory.h"
 #include "platform/pages.h"
+#include "runtime/hash.h"
 
 namespace wherry {
 namespace {
@@ -36,7 +37,8 @@ Status Streamer::Open(const platform::File& file, const Pack& pack, PageCache pa
   const size_t steps = static_cast<size_t>(pack.steps.size());
   if (!segments_.Allocate(count) || !staying_.Allocate(count) || !loaded_staying_.Allocate(count) ||
       !checked_.Allocate(count) || !segment_bytes_.Allocate(count) || !first_use_.Allocate(steps + 1) ||
-      !chunk_of_step_.Allocate(steps)) {
+      !chunk_of_step_.Allocate(steps) || !step_bytes_.Allocate(steps) || !has_room_.Allocate(steps) ||
+      !elsewhere_.Allocate(steps)) {
     return errors.Fail(Code::kOutOfMemory, "no memory for the table of %zu segments", count);
   }
   const int error = file.Map(0, static_cast<size_t>(file.size()), &mapping_);
@@ -54,6 +56,7 @@ Status Streamer::Open(const platform::File& file, const Pack& pack, PageCache pa
     }
   }
   WHERRY_RETURN_IF_ERROR(ListUses(errors));
+  WHERRY_RETURN_IF_ERROR(SizeSteps(errors));
   return SetLimit(~uint64_t{0}, {}, errors);
 }
 
@@ -65,7 +68,7 @@ Status Streamer::ListUses(ErrorSink& errors) {
     std::fill(last_step.begin(), last_step.end(), 0U);
     for (uint32_t s = 0; s < steps; ++s) {
       const format::StepRecord& step = pack_->steps[s];
-      for (uint64_t k = 0; k < step.num_inputs; ++k) {
+      for (uint64_t k = 0; k < step.num_inputs && !elsewhere_[s]; ++k) {
         const format::TensorRecord& tensor = pack_->tensors[pack_->indexes[step.inputs + k]];
         if (static_cast<format::Place>(tensor.place) != format::Place::kSegment) continue;
         const uint32_t segment = tensor.owner;
@@ -76,6 +79,7 @@ Status Streamer::ListUses(ErrorSink& errors) {
     }
   };
   size_t count = 0;
+  std::fill(first_use_.begin(), first_use_.end(), 0U);
   for_each([&](uint32_t s, uint32_t) {
     ++count;
     ++first_use_[s + 1];
@@ -86,10 +90,57 @@ Status Streamer::ListUses(ErrorSink& errors) {
   }
   size_t next = 0;
   for_each([&](uint32_t s, uint32_t segment) { uses_[next++] = {s, segment}; });
-  for (size_t i = 0; i < segments_.size(); ++i) {
-    if (last_step[i] > 0 && file_->memory() == nullptr) all_bytes_ += segment_bytes_[i];
+  return Status::Ok();
+}
+
+// Sums up the weights of all, and of each step.
+Status Streamer::SizeSteps(ErrorSink& errors) {
+  Array<uint32_t> users;
+  if (!users.Allocate(segments_.size())) return errors.Fail(Code::kOutOfMemory, "no memory for the list of weights");
+  for (const WeightUse& use : uses_) {
+    if (users[use.segment]++ == 0 && file_->memory() == nullptr) all_bytes_ += segment_bytes_[use.segment];
+  }
+  for (uint32_t u = 0; u < uses_.size() && file_->memory() == nullptr;) {
+    const uint32_t step = uses_[u].step;
+    bool alone = pack_->steps[step].num_inputs <= kMostInputs;
+    uint64_t bytes = 0;
+    for (; u < uses_.size() && uses_[u].step == step; ++u) {
+      alone = alone && users[uses_[u].segment] == 1;
+      bytes += segment_bytes_[uses_[u].segment];
+    }
+    step_bytes_[step] = alone ? bytes : 0;
   }
   return Status::Ok();
+}
+
+// Of the streamed segments that a step with few inputs reads, each once.
+template <typename Visit>
+void Streamer::ForEachSegment(uint64_t step, const Visit& visit) const {
+  const format::StepRecord& record = pack_->steps[step];
+  uint32_t seen[kMostInputs];
+  size_t count = 0;
+  for (uint64_t k = 0; k < record.num_inputs && count < kMostInputs; ++k) {
+    const format::TensorRecord& tensor = pack_->tensors[pack_->indexes[record.inputs + k]];
+    if (static_cast<format::Place>(tensor.place) != format::Place::kSegment) continue;
+    if ((pack_->segments[tensor.owner].flags & format::kSegmentResident) != 0) continue;
+    if (std::find(seen, seen + count, tensor.owner) != seen + count) continue;
+    seen[count++] = tensor.owner;
+    visit(tensor.owner);
+  }
+}
+
+// Leaves those steps out of the window that need more than the limit, and have room elsewhere.
+Status Streamer::UseRooms(uint64_t limit, ErrorSink& errors) {
+  bool changed = false;
+  for (uint64_t s = 0; s < elsewhere_.size(); ++s) {
+    uint64_t bytes = 0;
+    if (has_room_[s]) {
+      ForEachSegment(s, [&](uint32_t segment) { bytes += segment_bytes_[segment] + Slop(platform::PageBytes()); });
+    }
+    changed = changed || elsewhere_[s] != (bytes > limit);
+    elsewhere_[s] = bytes > limit;
+  }
+  return changed ? ListUses(errors) : Status::Ok();
 }
 
 ResidencyProblem Streamer::Problem(uint64_t limit, Span<const double> step_seconds) const {
@@ -105,14 +156,22 @@ ResidencyProblem Streamer::Problem(uint64_t limit, Span<const double> step_secon
 }
 
 uint64_t Streamer::least_bytes() const {
-  return std::min(all_bytes_, file_->memory() != nullptr ? 0 : LeastWeightMemory(Problem(0, {})));
+  uint64_t most = 0;
+  uint64_t bytes = 0;
+  for (size_t u = 0; u < uses_.size(); ++u) {
+    if (u == 0 || uses_[u].step != uses_[u - 1].step) bytes = 0;
+    bytes += segment_bytes_[uses_[u].segment] + Slop(platform::PageBytes());
+    if (!has_room_[uses_[u].step]) most = std::max(most, bytes);
+  }
+  return std::min(all_bytes_, most);
 }
 
 Status Streamer::SetLimit(uint64_t bytes, Span<const double> step_seconds, ErrorSink& errors) {
   const platform::Lock lock(mutex_);
   TakeOver();
   DropAll();
-  const Status status = Plan(bytes, step_seconds, errors);
+  Status status = UseRooms(bytes, errors);
+  if (status.ok()) status = Plan(bytes, step_seconds, errors);
   HandBack();
   return status;
 }
@@ -272,6 +331,28 @@ Status Streamer::Acquire(uint64_t step, ErrorSink& errors) {
     if (!plan_.stays[uses_[u].segment]) segments_[uses_[u].segment] = use_data_[u];
   }
   return Status::Ok();
+}
+
+Status Streamer::Read(uint64_t step, std::byte* to, ErrorSink& errors) {
+  const double start = platform::Now();
+  Status status;
+  ForEachSegment(step, [&](uint32_t number) {
+    const format::SegmentRecord& segment = pack_->segments[number];
+    if (!status.ok()) return;
+    const size_t bytes = static_cast<size_t>(segment.bytes);
+    const int error = caches_ ? file_->Read(segment.offset, to, bytes) : file_->ReadDirect(segment.offset, to, bytes);
+    if (error != 0) {
+      status = errors.Fail(Code::kIo, kUnreadable, static_cast<unsigned long long>(segment.bytes), std::strerror(error));
+    } else if (!checked_[number] && Hash64(to, bytes) != segment.hash) {
+      status = errors.Fail(Code::kCorrupt, kDamaged, number);
+    } else {
+      checked_[number] = true;
+    }
+    segments_[number] = to;
+    to += segment_bytes_[number];
+  });
+  wait_seconds_ += platform::Now() - start;
+  return status;
 }
 
 void Streamer::Release(uint64_t step) {

@@ -4,7 +4,8 @@
 // reads at a time is a chunk: the weights of some steps that follow one another, in few large requests. A chunk is
 // mapped where the file is in the system's page cache, and given back by unmapping it; otherwise it is read past the
 // cache into a ring of buffers. A large window is mapped in blocks of 2 MiB, for which the processor has pages. Segments
-// are checked against their checksums the first time that they are read.
+// are checked against their checksums the first time that they are read. Where the limit is too small for what a step
+// needs at once, its weights can be read to a place that the caller has for them, and only when the step begins.
 // streamer.cc has what the computing thread does, streamer_reading.cc what the reading one does.
 //
 // Open, SetLimit, Begin, Acquire, Release and End are for one thread, the one that computes. Trim may come from any.
@@ -44,6 +45,11 @@ class Streamer {
   // SetLimit says otherwise. `file` and `pack` must outlive this object.
   Status Open(const platform::File& file, const Pack& pack, PageCache page_cache, ErrorSink& errors);
 
+  // Bytes that a step's weights take one behind the other; 0 where another step reads one of them too.
+  uint64_t step_bytes(uint64_t step) const { return step_bytes_[step]; }
+  // Says that there is room for them elsewhere while the step runs. SetLimit makes use of it from then on.
+  void SetRoom(uint64_t step, bool has_room) { has_room_[step] = has_room; }
+
   // Plans for so many bytes of weights, at least least_bytes(). step_seconds: what each step takes to compute; as many
   // as the pack has steps. Not during a run.
   Status SetLimit(uint64_t bytes, Span<const double> step_seconds, ErrorSink& errors);
@@ -52,6 +58,10 @@ class Streamer {
   Status Begin(uint64_t first_step, ErrorSink& errors);
   // Waits until all weights of a step are there; then segment() tells where.
   Status Acquire(uint64_t step, ErrorSink& errors);
+  // Whether the limit is too small for the step's weights, but there is room elsewhere: Read takes the place of Acquire.
+  bool elsewhere(uint64_t step) const { return elsewhere_[step]; }
+  // Reads a step's weights there, to step_bytes() of memory.
+  Status Read(uint64_t step, std::byte* to, ErrorSink& errors);
   // The step has run: its weights may go.
   void Release(uint64_t step);
   // The run ended, at its end or before.
@@ -98,7 +108,16 @@ class Streamer {
     uint64_t begin, end;
   };
 
+  static constexpr uint64_t kMostInputs = 64;  // of a step that can have room elsewhere
+  static constexpr char kDamaged[] =
+      "the pack is damaged: segment %u does not match its checksum; compile it again or copy it again";
+  static constexpr char kUnreadable[] = "%llu bytes of weights cannot be read: %s";
+
   Status ListUses(ErrorSink& errors);
+  Status SizeSteps(ErrorSink& errors);
+  Status UseRooms(uint64_t limit, ErrorSink& errors);
+  template <typename Visit>
+  void ForEachSegment(uint64_t step, const Visit& visit) const;
   Status Plan(uint64_t bytes, Span<const double> step_seconds, ErrorSink& errors);
   ResidencyProblem Problem(uint64_t limit, Span<const double> step_seconds) const;
   Status BuildChunks(ErrorSink& errors);
@@ -144,6 +163,9 @@ class Streamer {
   Array<WeightUse> uses_;              // in the order of steps; constants are not among them
   Array<uint32_t> first_use_;          // of each step, and one more
   Array<uint32_t> chunk_of_step_;
+  Array<uint64_t> step_bytes_;
+  Array<bool> has_room_;               // of steps
+  Array<bool> elsewhere_;              // of steps: their weights are none of uses_
   Array<Extent> extents_;
   Array<Chunk> chunks_;
   Array<uint16_t> block_users_;        // loaded extents in each block of the mapping

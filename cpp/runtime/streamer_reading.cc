@@ -248,9 +248,7 @@ bool Streamer::CheckSegment(uint32_t number, const std::byte* data) {
   const format::SegmentRecord& segment = pack_->segments[number];
   if (checked_[number] || segment.bytes == 0) return true;
   if (Hash64(data, static_cast<size_t>(segment.bytes)) != segment.hash) {
-    load_status_ = load_text_.Fail(Code::kCorrupt,
-                                  "the pack is damaged: segment %u does not match its checksum; compile it again or copy it again",
-                                  number);
+    load_status_ = load_text_.Fail(Code::kCorrupt, kDamaged, number);
     return false;
   }
   checked_[number] = true;
@@ -258,8 +256,7 @@ bool Streamer::CheckSegment(uint32_t number, const std::byte* data) {
 }
 
 bool Streamer::Fail(Code code, uint64_t bytes, int error) {
-  load_status_ = load_text_.Fail(code, "%llu bytes of weights cannot be read: %s", static_cast<unsigned long long>(bytes),
-                                std::strerror(error));
+  load_status_ = load_text_.Fail(code, kUnreadable, static_cast<unsigned long long>(bytes), std::strerror(error));
   return false;
 }
 
