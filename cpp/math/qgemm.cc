@@ -195,7 +195,10 @@ double Cost(const CodeGemmPlan& plan, int threads, int64_t row_parts, int64_t co
   const double depth = static_cast<double>(plan.groups * kQuad);
   const double a_bytes = (plan.copies ? 24.0 : 4.0) * rows;
   const double b_bytes = 8.0 * columns;
-  const double task = (rows * columns + a_bytes + b_bytes) * depth / 256 + rows * columns / 4 + 300;
+  double task = (rows * columns + a_bytes + b_bytes) * depth / 256 + rows * columns / 4 + 300;
+  // Steps before and after are cut by rows, so threads that share rows here fetch half of them, and half of what they
+  // make, from each other's caches.
+  if (column_parts > 1 && row_parts % threads != 0) task += rows * (columns + depth) / 4;
   const int64_t tasks = row_parts * column_parts;
   const int64_t turns = (tasks + threads - 1) / threads;
   // With one turn each, the slower thread is waited for.
