@@ -6,6 +6,24 @@
 #include <algorithm>
 #include <cstring>
 
+#ifndef WHERRY_MATH_GEMM_UNITS_
+#define WHERRY_MATH_GEMM_UNITS_
+namespace wherry::math {
+
+// Parts of several tiles share the rows evenly, and so do their tiles; where there are few, parts are whole tiles.
+inline int64_t RowUnit(int64_t m, int64_t tile_rows, int64_t row_parts) {
+  return m >= 2 * tile_rows * row_parts ? 1 : tile_rows;
+}
+
+// Pairs of panels, which a tile takes, where that makes no part longer.
+inline int64_t PanelUnit(int64_t panels, int64_t parts) {
+  const int64_t longest_of_pairs = ((panels + 1) / 2 + parts - 1) / parts * 2;
+  return longest_of_pairs <= (panels + parts - 1) / parts ? 2 : 1;
+}
+
+}  // namespace wherry::math
+#endif  // WHERRY_MATH_GEMM_UNITS_
+
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "math/gemm.cc"
 #include "hwy/foreach_target.h"
@@ -238,11 +256,11 @@ void GemmTask(const GemmPlan& plan, const RowSource& a, const PanelMatrix& b, co
               int64_t ldc, int64_t task, std::byte* scratch) {
   float* const a_tile = reinterpret_cast<float*>(scratch);
   float* const b_block = reinterpret_cast<float*>(scratch + kRowScratch);
-  const Range rows = Part(plan.m, kTileRows, task / plan.column_parts, plan.row_parts);
+  const Range rows = Part(plan.m, RowUnit(plan.m, kTileRows, plan.row_parts), task / plan.column_parts, plan.row_parts);
   const int64_t first_panel = plan.column_begin / kPanelColumns;
   const int64_t panel_count = (plan.column_end + kPanelColumns - 1) / kPanelColumns - first_panel;
-  const int64_t unit = panel_count >= 4 * plan.column_parts ? 2 : 1;
-  const Range part = Part(panel_count, unit, task % plan.column_parts, plan.column_parts);
+  const Range part =
+      Part(panel_count, PanelUnit(panel_count, plan.column_parts), task % plan.column_parts, plan.column_parts);
   const bool few = rows.size() <= kFewRows;
   const bool holds = Holds(plan, rows.size());
   const int64_t block_panels = few ? kFewRowsPanels : holds ? kHeldPanels : BlockPanels(plan);
@@ -358,15 +376,27 @@ constexpr double kSerialWork = 200e3;
 constexpr double kFineWork = 4e6;
 constexpr int64_t kTasksPerThread = 4;
 
-// Relative time of the slowest task when the work is cut like this. Units: vector operations, roughly.
-double Cost(const GemmPlan& plan, int64_t tile_rows, int64_t row_parts, int64_t column_parts) {
-  const int64_t tiles = (plan.m + tile_rows - 1) / tile_rows;
+// Behind the multiplies of so many rows a panel of B arrives: from the second-level cache, or from further away.
+constexpr double kNearRows = 24.0;
+constexpr double kFarRows = 40.0;
+constexpr double kNearBytes = 700e3;
+
+// Relative time of the slowest task when the work is cut like this. Units: vector operations for each k, roughly.
+double Cost(const GemmPlan& plan, int threads, int64_t tile_rows, int64_t row_parts, int64_t column_parts) {
+  const int64_t unit = RowUnit(plan.m, tile_rows, row_parts);
+  const int64_t units = (plan.m + unit - 1) / unit;
   const int64_t panels = (plan.column_end - plan.column_begin + kPanelColumns - 1) / kPanelColumns;
-  const double rows = static_cast<double>(
-      std::min(plan.m, (tiles + row_parts - 1) / row_parts * tile_rows));
+  const double rows = static_cast<double>(std::min(plan.m, (units + row_parts - 1) / row_parts * unit));
   const double columns = static_cast<double>((panels + column_parts - 1) / column_parts * kPanelColumns);
+  const double n = static_cast<double>(plan.column_end - plan.column_begin);
+  const double k = static_cast<double>(std::max<int64_t>(plan.k, 1));
   const double dequantize = plan.dequantizes ? 3.0 : 0.5;
-  return rows * columns + dequantize * columns + 3.0 * rows;
+  const double arrives = n * k * sizeof(float) > kNearBytes ? kFarRows : kNearRows;
+  // Steps before and after are cut by rows, so threads that share rows here fetch half of them, and half of what they
+  // make, from each other's caches.
+  const bool shares_rows = column_parts > 1 && row_parts % threads != 0;
+  const double fetched = shares_rows ? rows * (16.0 + 8.0 * n / k) : 0.0;
+  return std::max(rows, arrives) * columns + dequantize * columns + 3.0 * rows + fetched;
 }
 
 }  // namespace
@@ -394,10 +424,10 @@ GemmPlan PlanGemm(int64_t m, int64_t k, int64_t column_begin, int64_t column_end
   const int64_t tile_rows = WHERRY_SELECT(isa, TileRows)();
   const bool fine = work >= kFineWork * threads && !WHERRY_SELECT(isa, HoldsAll)(plan);
   const int64_t tasks = threads * (fine ? kTasksPerThread : 1);
-  double best = Cost(plan, tile_rows, 1, 1);
+  double best = Cost(plan, threads, tile_rows, 1, 1);
   for (int64_t row_parts = 1; row_parts <= tasks; ++row_parts) {
     const int64_t column_parts = tasks / row_parts;
-    const double cost = Cost(plan, tile_rows, row_parts, column_parts);
+    const double cost = Cost(plan, threads, tile_rows, row_parts, column_parts);
     if (cost < best) {
       best = cost;
       plan.row_parts = row_parts;
