@@ -237,7 +237,7 @@ CodeGemmPlan PlanCodeGemm(int64_t m, int64_t k, int64_t n, bool made, Isa isa, i
   }
   const int64_t row_bytes = CodeRowBytes(k);
   plan.block_rows = std::max<int64_t>(kCodeBlockRows, kBlockBytes / std::max<int64_t>(row_bytes, 1) / 16 * 16);
-  const int64_t part_rows = (m + 15) / 16 * 16;
+  const int64_t part_rows = ((m + 15) / 16 + plan.row_parts - 1) / plan.row_parts * 16;
   plan.block_rows = std::min(plan.block_rows, part_rows);
   if (made) plan.scratch_bytes = static_cast<size_t>(plan.block_rows * row_bytes);
   return plan;

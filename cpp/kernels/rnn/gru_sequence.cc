@@ -75,7 +75,7 @@ Status PrepareGruSequence(PrepareContext& context, WeightFormat format) {
   p.reset_after = context.attrs().Bool("reset_after", true);
   p.go_backwards = context.attrs().Bool("go_backwards", false);
   p.chunk = p.batch == 0 || p.batch > kGruRows ? 1 : kGruRows / p.batch;
-  if (p.chunk > p.steps) p.chunk = p.steps;
+  if (p.steps > 0) p.chunk = EvenParts(p.steps, p.chunk);
   p.split = SplitRecurrent(p.batch, p.units, 3, context.num_threads());
   p.part_scratch = RecurrentScratchBytes(p.split, GruDequantizes(context.input(3)), context.isa());
   context.params<GruParams>() = p;

@@ -110,7 +110,7 @@ Status PrepareLstm(PrepareContext& context, const LstmOp& op, WeightFormat forma
     }
   }
   p.chunk = p.batch == 0 || p.batch > kSequenceRows ? 1 : kSequenceRows / p.batch;
-  if (p.chunk > p.steps) p.chunk = p.steps;
+  if (p.steps > 0) p.chunk = EvenParts(p.steps, p.chunk);
   const int threads = context.num_threads();
   p.split = SplitRecurrent(p.batch, p.units, 4, threads);
   WHERRY_RETURN_IF_ERROR(Products::Prepare(context, x_index + 3, format, p, p.split, &p.products));

@@ -135,6 +135,12 @@ class PartProduct {
   math::GemmPlan plans_[kMaxGates];
 };
 
+// The longest of as few parts as `most` steps in each allow, where all are about as long.
+inline int64_t EvenParts(int64_t steps, int64_t most) {
+  const int64_t parts = (steps + most - 1) / most;
+  return (steps + parts - 1) / parts;
+}
+
 // Scratch memory for the products of one part.
 inline size_t RecurrentScratchBytes(const RecurrentSplit& split, bool dequantizes, Isa isa) {
   return math::PlanGemm(split.batch, split.units, 0, split.units, dequantizes, isa, 1).scratch_bytes;
