@@ -4,7 +4,8 @@
 
 namespace wherry::math {
 
-bool MakeBroadcast(const Span<const int64_t>* shapes, int inputs, Span<const int64_t> out, Broadcast* broadcast) {
+bool MakeBroadcast(const Span<const int64_t>* shapes, int inputs, Span<const int64_t> out, Broadcast* broadcast,
+                   const int64_t* pitches, int64_t out_pitch) {
   const int rank = static_cast<int>(out.size());
   if (rank > kMaxBroadcastRank || inputs > kMaxBroadcastInputs) return false;
   int64_t strides[kMaxBroadcastInputs][kMaxBroadcastRank] = {};
@@ -19,19 +20,21 @@ bool MakeBroadcast(const Span<const int64_t>* shapes, int inputs, Span<const int
       if (dim != wanted && dim != 1) return false;
       reached[d] = reached[d] || dim == wanted;
       strides[k][d] = dim == 1 ? 0 : stride;
-      stride *= dim;
+      stride *= d == rank - 1 && pitches != nullptr ? pitches[k] : dim;
     }
   }
   Broadcast result;
+  if (rank > 0 && out_pitch != out[static_cast<size_t>(rank - 1)]) result.out_pitch = out_pitch;
   result.inputs = inputs;
   result.count = 1;
   for (int d = 0; d < rank; ++d) {
     const int64_t dim = out[static_cast<size_t>(d)];
     if (!reached[d] && dim != 1) return false;
     result.count *= dim;
-    if (dim == 1) continue;
+    const bool keeps_row = result.out_pitch != 0 && d == rank - 1;
+    if (dim == 1 && !keeps_row) continue;
     const int last = result.rank - 1;
-    bool merges = last >= 0;
+    bool merges = last >= 0 && !keeps_row;
     for (int k = 0; merges && k < inputs; ++k) merges = result.strides[k][last] == strides[k][d] * dim;
     const int target = merges ? last : result.rank++;
     result.dims[target] = merges ? result.dims[target] * dim : dim;
@@ -51,6 +54,7 @@ namespace {
 // Where an operand's rows have one element, writing it to the tile costs as much as the call from kShortRepeat on.
 constexpr int64_t kShortRow = 256;
 constexpr int64_t kShortRepeat = 32;
+constexpr int64_t kShortGapped = 64;  // rows with gaps between them would all be copied: from here on a call each is less
 constexpr int64_t kTile = 512;
 constexpr size_t kTileWidth = 8;  // bytes of the widest element
 
@@ -98,9 +102,11 @@ class RowWalk {
   // Rows that are left of those that share the dims above, when they should share tiles; else 0.
   int64_t tiled_rows() const {
     const int64_t n = broadcast_.dims[last_];
-    if (last_ == 0 || at_[last_] != 0 || n > kShortRow) return 0;
+    if (last_ == 0 || at_[last_] != 0 || n > kShortRow || broadcast_.out_pitch != 0) return 0;
     for (int k = 0; k < broadcast_.inputs; ++k) {
       const bool repeats = step_[k] == 0 && broadcast_.strides[k][last_ - 1] != 0;
+      const bool gaps = broadcast_.strides[k][last_ - 1] > n;
+      if (gaps && n >= kShortGapped) return 0;
       if (widths_[k] > kTileWidth || (repeats && n > kShortRepeat)) return 0;
     }
     return broadcast_.dims[last_ - 1] - at_[last_ - 1];
@@ -174,7 +180,8 @@ void ForRows(const Broadcast& broadcast, const void* const* in, const size_t* wi
   RowWalk walk(broadcast, in, widths, begin);
   const int64_t length = broadcast.dims[broadcast.rank - 1];
   while (begin < end) {
-    char* to = static_cast<char*>(out) + static_cast<size_t>(begin) * out_width;
+    const int64_t gaps = broadcast.out_pitch == 0 ? 0 : begin / length * (broadcast.out_pitch - length);
+    char* to = static_cast<char*>(out) + static_cast<size_t>(begin + gaps) * out_width;
     const int64_t rows = std::min(walk.tiled_rows(), (end - begin) / length);
     if (rows > 1) {
       walk.Tiles(rows, to, out_width, row);

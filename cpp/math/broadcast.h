@@ -18,14 +18,17 @@ struct Broadcast {
   int64_t count = 0;                                           // elements of the output
   int64_t dims[kMaxBroadcastRank] = {};                        // outermost first
   int64_t strides[kMaxBroadcastInputs][kMaxBroadcastRank] = {};  // in elements; the last is 0 or 1
+  int64_t out_pitch = 0;  // elements from one row of the output to the next, where there are gaps between them; else 0
 };
 
 // One row: in[k][i * (step[k])] for i in [0, n), step 0 for an operand that is one element all along; out[i].
 using RowFunction = void (*)(const void* const* in, const int64_t* step, void* out, int64_t n);
 
+// pitches, out_pitch: of each input, and of the output, elements from one of its rows (the last dim) to the next; without them
+// rows lie one behind the other.
 // False when the shapes do not broadcast to exactly `out`, or out has more than kMaxBroadcastRank dims.
 [[nodiscard]] bool MakeBroadcast(const Span<const int64_t>* shapes, int inputs, Span<const int64_t> out,
-                                 Broadcast* broadcast);
+                                 Broadcast* broadcast, const int64_t* pitches = nullptr, int64_t out_pitch = 0);
 
 // Calls `row` for the parts of rows that make up elements [begin, end) of the output, in order. Short rows are joined: where
 // an operand repeats, it is copied a few times, once for all of them, and `row` gets many rows as one.

@@ -45,7 +45,8 @@ struct WinogradConv {
   Patches image;
   int64_t batch = 0;
   int64_t outputs = 0;  // of the filter
-  int64_t row = 0;      // values from one pixel of out to the next: the layer's outputs, of which these may be a part
+  int64_t layer = 0;    // outputs of the layer, of which these may be a part
+  int64_t row = 0;      // values from one pixel of out to the next: the layer's outputs, or more
 };
 
 // Chooses by a model of the costs; tile is 0 also for convolutions that are not as above. The choice does not depend on

@@ -138,13 +138,12 @@ WinogradPlan PlanWinograd(const WinogradConv& conv, bool dequantizes, Isa isa, i
   WinogradPlan best;
   const Patches& image = conv.image;
   const auto& [h, w] = image.window;
-  if (h.filter != 3 || w.filter != 3 || h.stride != 1 || w.stride != 1 || h.dilation != 1 || w.dilation != 1 ||
-      image.channels != image.pixel) {
+  if (h.filter != 3 || w.filter != 3 || h.stride != 1 || w.stride != 1 || h.dilation != 1 || w.dilation != 1) {
     return best;
   }
   const WinogradTarget target = FindWinogradTarget(isa);
   const double channels = static_cast<double>(image.channels);
-  const double vectors = static_cast<double>(Ceil(conv.row, kPanelColumns) * kPanelColumns / target.lanes);
+  const double vectors = static_cast<double>(Ceil(conv.layer, kPanelColumns) * kPanelColumns / target.lanes);
   double least = DirectCost(conv, channels, vectors);
   if (least * static_cast<double>(target.lanes) < kLeastWork) return best;
   for (int tile = 2; tile <= 4; tile += 2) {

@@ -4,20 +4,15 @@
 
 #include <cstdint>
 
+#include "runtime/live_bytes.h"
 #include "runtime/pack.h"
 #include "runtime/span.h"
 
 namespace wherry {
 
-struct ArenaRange {
-  uint64_t begin, end;
-};
-
 class Crossing {
  public:
-  // Follows the steps backwards: before a step its inputs are alive, and its outputs are not,
-  // unless it writes some columns of them only. Bytes count, not tensors, so
-  // views and parts of a tensor need nothing of their own. False when memory is short.
+  // False when memory is short.
   [[nodiscard]] bool Build(const Pack& pack);
 
   // Of the arena, what is alive when so many partitions have run, or a little more: rising, apart from each other. Nothing

@@ -87,6 +87,7 @@ Status Executor::BuildTensors() {
     tensor.dtype = static_cast<DType>(record.dtype);
     tensor.layout = static_cast<Layout>(record.layout);
     tensor.bytes = PlaceOf(record) == format::Place::kNowhere ? 0 : record.bytes;
+    tensor.pitch = pack_.PitchOf(record);
     if (PlaceOf(record) != format::Place::kSegment) continue;
     const std::byte* segment = weights_.segment(record.owner);  // null unless it is resident
     if (segment != nullptr) tensor.data = const_cast<std::byte*>(segment + record.offset);
@@ -127,6 +128,7 @@ Status Executor::PrepareStep(uint64_t i, Span<Attribute> attributes) {
   PrepareContext context;
   binder.Bind(context);
   WHERRY_RETURN_IF_ERROR(steps_[i].kernel->prepare(context));
+  WHERRY_RETURN_IF_ERROR(context.CheckPitch());
   for (uint64_t k = 0; k < record.num_outputs && !context.allows_unused_outputs(); ++k) {
     if (PlaceOf(pack_.tensors[pack_.indexes[record.outputs + k]]) == format::Place::kNowhere) {
       return context.Fail(Code::kCorrupt, "output %d has no place", static_cast<int>(k));

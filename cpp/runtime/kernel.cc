@@ -58,6 +58,21 @@ Status PrepareContext::ReadInts(int i, int64_t* values, size_t capacity, size_t*
   return Status::Ok();
 }
 
+Status PrepareContext::CheckPitch() const {
+  const auto allowed = [](uint32_t mask, int i) { return (mask >> (i < 31 ? i : 31) & 1U) != 0; };
+  for (int i = 0; i < num_inputs(); ++i) {
+    if (!input(i).dense() && !allowed(pitched_inputs_, i)) {
+      return Fail(Code::kCorrupt, "input %d is a part of another tensor's rows, which this kernel does not take", i);
+    }
+  }
+  for (int i = 0; i < num_outputs(); ++i) {
+    if (!output(i).dense() && !allowed(pitched_outputs_, i)) {
+      return Fail(Code::kCorrupt, "output %d is a part of another tensor's rows, which this kernel does not make", i);
+    }
+  }
+  return Status::Ok();
+}
+
 void StepBinder::Bind(PrepareContext& context) const {
   context.name_ = name;
   context.inputs_ = inputs;

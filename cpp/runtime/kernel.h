@@ -21,6 +21,7 @@
 namespace wherry {
 
 inline constexpr size_t kParamsBytes = 256;
+inline constexpr uint32_t kAllPitched = 0xFFFFFFFFU;
 
 // What both phases share. All pointers are borrowed from the executor.
 class KernelContext {
@@ -68,6 +69,14 @@ class PrepareContext : public KernelContext {
   // Says that Run copes with outputs whose data is null because nobody reads them.
   void AllowUnusedOutputs() { unused_outputs_ = true; }
   bool allows_unused_outputs() const { return unused_outputs_; }
+  // Says that Run copes with gaps between the rows of these inputs and outputs (Tensor::pitch): bit i stands for the i-th, the
+  // last for all from there on. All others are dense.
+  void AllowPitch(uint32_t inputs, uint32_t outputs) {
+    pitched_inputs_ = inputs;
+    pitched_outputs_ = outputs;
+  }
+  // Of a tensor with gaps that no one allowed.
+  Status CheckPitch() const;
 
   // Checks that save every kernel the same lines.
   Status ExpectCounts(int inputs, int outputs) const;
@@ -82,6 +91,8 @@ class PrepareContext : public KernelContext {
   Attributes attrs_;
   uint64_t scratch_bytes_ = 0;
   bool unused_outputs_ = false;
+  uint32_t pitched_inputs_ = 0;
+  uint32_t pitched_outputs_ = 0;
 };
 
 class RunContext : public KernelContext {

@@ -178,9 +178,38 @@ Status Pack::CheckTensor(uint64_t i, ErrorSink& errors) const {
   if (!InRange(tensor.offset, tensor.bytes, limit) || tensor.offset % element != 0) {
     return Corrupt(errors, "a tensor lies outside its place");
   }
+  if (place == format::Place::kArena && tensor.owner != 0) return Status::Ok();  // CheckColumns comes when all are known
   const bool plain = tensor.quant == format::kNone && static_cast<Layout>(tensor.layout) == Layout::kRowMajor;
   if (plain && tensor.bytes != elements * element) return Corrupt(errors, "a tensor's size does not match its shape");
   return CheckQuant(tensor, errors);
+}
+
+// Some columns of another tensor's rows lie inside of that tensor, which is no part itself.
+Status Pack::CheckColumns(const format::TensorRecord& tensor, ErrorSink& errors) const {
+  if (tensor.owner > tensors.size() || tensor.rank == 0) return Corrupt(errors, "a part's tensor is missing");
+  const format::TensorRecord& whole = tensors[tensor.owner - 1];
+  if (static_cast<format::Place>(whole.place) != format::Place::kArena || whole.owner != 0 || whole.rank == 0 ||
+      whole.dtype != tensor.dtype || whole.bytes == 0 || tensor.quant != format::kNone) {
+    return Corrupt(errors, "a part is not of a tensor like it");
+  }
+  const uint64_t element = SizeOf(static_cast<DType>(tensor.dtype));
+  const auto count = [this](const format::TensorRecord& of, uint64_t* columns) {
+    uint64_t rows = 1;
+    for (uint64_t d = 0; d + 1 < of.rank; ++d) rows *= static_cast<uint64_t>(ints[of.dims + d]);
+    *columns = static_cast<uint64_t>(ints[uint64_t{of.dims} + of.rank - 1]);
+    return rows;
+  };
+  uint64_t columns = 0, pitch = 0;
+  const uint64_t rows = count(tensor, &columns), whole_rows = count(whole, &pitch);
+  if (rows == 0 || columns == 0 || tensor.offset < whole.offset || (tensor.offset - whole.offset) % element != 0) {
+    return Corrupt(errors, "a part lies outside its tensor");
+  }
+  const uint64_t first = (tensor.offset - whole.offset) / element;
+  if (!InRange(first % pitch, columns, pitch) || !InRange(first / pitch, rows, whole_rows) ||
+      tensor.bytes != ((rows - 1) * pitch + columns) * element) {
+    return Corrupt(errors, "a part lies outside its tensor");
+  }
+  return Status::Ok();
 }
 
 Status Pack::CheckStep(uint64_t i, ErrorSink& errors) const {
@@ -209,16 +238,25 @@ Status Pack::CheckStep(uint64_t i, ErrorSink& errors) const {
   return CheckOverlap(step, errors);
 }
 
-// An output takes over an input's place as a whole, or stays clear of it: a kernel may rely on what it has checked.
+// An output takes over an input's place as a whole, or stays clear of it: a kernel may rely on what it has checked. Columns of
+// rows of one length are clear of each other where no column is in both.
 Status Pack::CheckOverlap(const format::StepRecord& step, ErrorSink& errors) const {
   if (uint64_t{step.num_inputs} * step.num_outputs > kMaxPairs || uint64_t{step.num_outputs} * step.num_outputs > kMaxPairs) {
     return Corrupt(errors, "a step has too many tensors");
   }
-  const auto clash = [](const format::TensorRecord& a, const format::TensorRecord& b) {
-    return static_cast<format::Place>(a.place) == format::Place::kArena &&
-           static_cast<format::Place>(b.place) == format::Place::kArena && a.bytes > 0 && b.bytes > 0 &&
-           a.offset < b.offset + b.bytes &&
-           b.offset < a.offset + a.bytes;
+  const auto row = [this](const format::TensorRecord& tensor) {
+    return tensor.rank == 0 ? 1 : static_cast<uint64_t>(ints[uint64_t{tensor.dims} + tensor.rank - 1]);
+  };
+  const auto clash = [&](const format::TensorRecord& a, const format::TensorRecord& b) {
+    if (static_cast<format::Place>(a.place) != format::Place::kArena ||
+        static_cast<format::Place>(b.place) != format::Place::kArena || a.bytes == 0 || b.bytes == 0 ||
+        a.offset >= b.offset + b.bytes || b.offset >= a.offset + a.bytes) {
+      return false;
+    }
+    const uint64_t pitch = static_cast<uint64_t>(PitchOf(a)), element = SizeOf(static_cast<DType>(a.dtype));
+    if (a.dtype != b.dtype || static_cast<uint64_t>(PitchOf(b)) != pitch) return true;
+    const uint64_t after = (b.offset + pitch * element - a.offset % (pitch * element)) / element % pitch;
+    return after < row(a) || (pitch - after) % pitch < row(b);
   };
   for (uint64_t k = 0; k < step.num_outputs; ++k) {
     const format::TensorRecord& output = tensors[indexes[step.outputs + k]];
@@ -227,7 +265,8 @@ Status Pack::CheckOverlap(const format::StepRecord& step, ErrorSink& errors) con
     }
     for (uint64_t j = 0; j < step.num_inputs; ++j) {
       const format::TensorRecord& input = tensors[indexes[step.inputs + j]];
-      const bool same = input.offset == output.offset && input.bytes == output.bytes && input.dtype == output.dtype;
+      const bool same = input.offset == output.offset && input.bytes == output.bytes && input.dtype == output.dtype &&
+                        input.owner == output.owner && (output.owner == 0 || row(input) == row(output));
       if (!same && clash(output, input)) return Corrupt(errors, "an output of a step overlaps an input");
     }
   }
@@ -288,6 +327,10 @@ Status Pack::Check(uint64_t file_bytes, ErrorSink& errors) const {
     }
   }
   for (uint64_t i = 0; i < tensors.size(); ++i) WHERRY_RETURN_IF_ERROR(CheckTensor(i, errors));
+  for (uint64_t i = 0; i < tensors.size(); ++i) {
+    if (static_cast<format::Place>(tensors[i].place) != format::Place::kArena || tensors[i].owner == 0) continue;
+    WHERRY_RETURN_IF_ERROR(CheckColumns(tensors[i], errors));
+  }
   for (uint64_t i = 0; i < steps.size(); ++i) WHERRY_RETURN_IF_ERROR(CheckStep(i, errors));
   for (uint64_t i = 0; i < inputs.size(); ++i) {
     if (!InStrings(inputs[i].name) || inputs[i].tensor >= tensors.size() ||
@@ -306,7 +349,8 @@ Status Pack::Check(uint64_t file_bytes, ErrorSink& errors) const {
   }
   for (uint64_t i = 0; i < outputs.size(); ++i) {
     if (!InStrings(outputs[i].name) || outputs[i].tensor >= tensors.size() ||
-        static_cast<format::Place>(tensors[outputs[i].tensor].place) != format::Place::kArena) {
+        static_cast<format::Place>(tensors[outputs[i].tensor].place) != format::Place::kArena ||
+        tensors[outputs[i].tensor].owner != 0) {
       return Corrupt(errors, "an output has no tensor");
     }
   }

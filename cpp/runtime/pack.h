@@ -32,6 +32,17 @@ class Pack {
   StringView String(format::StringRecord record) const {
     return {reinterpret_cast<const char*>(&strings[record.offset]), record.size};
   }
+  // The tensor of whose rows a tensor is some columns; kNone where its rows lie one behind the other.
+  uint32_t WholeOf(uint32_t tensor) const {
+    const format::TensorRecord& record = tensors[tensor];
+    return static_cast<format::Place>(record.place) == format::Place::kArena ? record.owner - 1 : format::kNone;
+  }
+  // Elements from one row to the next.
+  int64_t PitchOf(const format::TensorRecord& tensor) const {
+    const bool part = static_cast<format::Place>(tensor.place) == format::Place::kArena && tensor.owner != 0;
+    const format::TensorRecord& whole = part ? tensors[tensor.owner - 1] : tensor;
+    return whole.rank == 0 ? 1 : ints[uint64_t{whole.dims} + whole.rank - 1];
+  }
   uint64_t metadata_bytes() const { return metadata_.size(); }
 
   Records<char> strings;
@@ -56,6 +67,7 @@ class Pack {
   Status Take(format::SectionKind kind, Records<T>* records, ErrorSink& errors);
   Status Check(uint64_t file_bytes, ErrorSink& errors) const;
   Status CheckTensor(uint64_t i, ErrorSink& errors) const;
+  Status CheckColumns(const format::TensorRecord& tensor, ErrorSink& errors) const;
   Status CheckQuant(const format::TensorRecord& tensor, ErrorSink& errors) const;
   Status CheckStep(uint64_t i, ErrorSink& errors) const;
   Status CheckOverlap(const format::StepRecord& step, ErrorSink& errors) const;

@@ -71,7 +71,8 @@ struct StringRecord {
 enum class Place : uint8_t {
   kNowhere = 0,   // an output that no other step reads
   kSegment = 1,   // `owner` is a segment; `offset` counts from its start
-  kArena = 2,     // `offset` counts from the arena's start
+  kArena = 2,     // `offset` counts from the arena's start; `owner` is 1 + the tensor of whose rows (the last dimension)
+                  // this one is some columns, or 0 where its rows lie one behind the other
   kExternal = 3,  // `owner` is an input of the signature; `offset` is 0
 };
 
@@ -82,7 +83,7 @@ struct TensorRecord {
   uint32_t owner;
   uint32_t quant;  // index in kQuants, or kNone
   uint64_t offset;
-  uint64_t bytes;
+  uint64_t bytes;  // from the first element to the last
 };
 static_assert(sizeof(TensorRecord) == 40);
 

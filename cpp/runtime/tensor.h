@@ -94,7 +94,10 @@ struct Tensor {
   DType dtype = DType::kInvalid;  // of the values: kF32 for quantized weights
   Layout layout = Layout::kRowMajor;
   Quantization quant;
-  uint64_t bytes = 0;            // of `data`, all of it; 0 for an output that nobody wants
+  uint64_t bytes = 0;            // of `data`, from the first element to the last; 0 for an output that nobody wants
+  // Elements from one row (the last dimension) to the next: its length, or more where it is some columns of another
+  // tensor's rows. Only kernels that say so (PrepareContext::AllowPitch) get such.
+  int64_t pitch = 0;
 
   // Whether a kernel with optional outputs has to write this one. Known in Prepare already.
   bool wanted() const { return bytes != 0; }
@@ -105,6 +108,9 @@ struct Tensor {
     for (int i = 0; i < rank; ++i) n *= dims[i];
     return n;
   }
+  int64_t row_length() const { return rank == 0 ? 1 : dims[rank - 1]; }
+  // Rows lie one behind the other.
+  bool dense() const { return pitch == row_length(); }
   Span<const int64_t> shape() const { return {dims, static_cast<size_t>(rank)}; }
   bool SameShape(const Tensor& other) const {
     if (rank != other.rank) return false;

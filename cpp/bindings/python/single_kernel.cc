@@ -65,6 +65,7 @@ void Fill(const py::dict& from, Held& to) {
   tensor.dims = to.dims.data();
   tensor.rank = static_cast<int32_t>(to.dims.size());
   tensor.dtype = static_cast<DType>(from["dtype"].cast<int>());
+  tensor.pitch = tensor.row_length();
   if (from.contains("layout")) tensor.layout = static_cast<Layout>(from["layout"].cast<int>());
   if (from.contains("format")) {
     tensor.quant.format = static_cast<WeightFormat>(from["format"].cast<int>());
@@ -155,6 +156,7 @@ class SingleKernel {
     one.tensor.dims = one.dims.data();
     one.tensor.rank = static_cast<int32_t>(one.dims.size());
     one.tensor.dtype = static_cast<DType>(output["dtype"].cast<int>());
+    one.tensor.pitch = one.tensor.row_length();
     out_.push_back(&one.tensor);
     if (output["unwanted"].cast<bool>()) return;
     one.tensor.bytes = static_cast<size_t>(one.tensor.count()) * SizeOf(one.tensor.dtype);

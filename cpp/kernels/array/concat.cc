@@ -8,6 +8,7 @@ namespace {
 struct ConcatParams {
   int64_t outer;
   int64_t row_bytes;    // of the output, for one index of the outer dims
+  int64_t out_step;     // from one to the next, where rows have gaps between them
   int64_t inner_bytes;  // of one index along the axis
   int32_t axis;
 };
@@ -37,6 +38,9 @@ Status PrepareConcat(PrepareContext& context, size_t width) {
   params.outer = ProductOf(output, 0, axis);
   params.inner_bytes = ProductOf(output, axis + 1, output.rank) * static_cast<int64_t>(width);
   params.row_bytes = output.dim(axis) * params.inner_bytes;
+  const bool rows = axis == output.rank - 1;
+  params.out_step = rows ? output.pitch * params.inner_bytes : params.row_bytes;
+  if (rows) context.AllowPitch(kAllPitched, 1);
   return Status::Ok();
 }
 
@@ -52,8 +56,9 @@ Status RunConcat(RunContext& context) {
       const int64_t bytes = context.input(i).dim(params.axis) * params.inner_bytes;
       if (bytes == 0) continue;
       const std::byte* in = context.input(i).as<const std::byte>();
+      const int64_t step = context.input(i).dense() ? bytes : context.input(i).pitch * params.inner_bytes;
       for (int64_t row = begin; row < end; ++row) {
-        std::memcpy(out + row * params.row_bytes + offset, in + row * bytes, static_cast<size_t>(bytes));
+        std::memcpy(out + row * params.out_step + offset, in + row * step, static_cast<size_t>(bytes));
       }
       offset += bytes;
     }

@@ -13,6 +13,7 @@ Status PrepareCopy(PrepareContext& context, size_t width) {
   if (context.input(0).count() != context.output(0).count()) {
     return context.Fail(Code::kCorrupt, "input and output differ in their number of elements");
   }
+  if (context.input(0).row_length() == context.output(0).row_length()) context.AllowPitch(1, 1);
   return Status::Ok();
 }
 
@@ -20,6 +21,15 @@ Status RunCopyBytes(RunContext& context, size_t width) {
   const int64_t bytes = context.input(0).count() * static_cast<int64_t>(width);
   const std::byte* in = context.input(0).as<const std::byte>();
   std::byte* out = context.output(0).as<std::byte>();
+  if (!context.input(0).dense() || !context.output(0).dense()) {
+    const int64_t row = context.input(0).row_length() * static_cast<int64_t>(width);
+    const int64_t in_step = context.input(0).pitch * static_cast<int64_t>(width);
+    const int64_t out_step = context.output(0).pitch * static_cast<int64_t>(width);
+    context.threads().ForRange(bytes / row, 1 + kCopyGrainBytes / row, [&](int64_t begin, int64_t end, int) {
+      for (int64_t i = begin; i < end; ++i) std::memcpy(out + i * out_step, in + i * in_step, static_cast<size_t>(row));
+    });
+    return Status::Ok();
+  }
   context.threads().ForRange(bytes, kCopyGrainBytes, [&](int64_t begin, int64_t end, int) {
     if (in != out) std::memcpy(out + begin, in + begin, static_cast<size_t>(end - begin));
   });

@@ -17,7 +17,8 @@ using math::BinaryOp;
 // Made in Prepare to check it, and again in Run: it is quick, and too large for a kernel's params.
 inline bool BinaryBroadcast(const KernelContext& context, math::Broadcast* broadcast) {
   const Span<const int64_t> shapes[] = {context.input(0).shape(), context.input(1).shape()};
-  return math::MakeBroadcast(shapes, 2, context.output(0).shape(), broadcast);
+  const int64_t pitches[] = {context.input(0).pitch, context.input(1).pitch};
+  return math::MakeBroadcast(shapes, 2, context.output(0).shape(), broadcast, pitches, context.output(0).pitch);
 }
 
 template <typename In, typename Out>
@@ -26,6 +27,7 @@ Status PrepareBinary(PrepareContext& context) {
   WHERRY_RETURN_IF_ERROR(ExpectPlainInput(context, 0, kDTypeOf<In>));
   WHERRY_RETURN_IF_ERROR(ExpectPlainInput(context, 1, kDTypeOf<In>));
   WHERRY_RETURN_IF_ERROR(ExpectPlainOutput(context, 0, kDTypeOf<Out>));
+  context.AllowPitch(3, 1);
   math::Broadcast broadcast;
   if (!BinaryBroadcast(context, &broadcast)) {
     return context.Fail(Code::kCorrupt, "the inputs do not broadcast to the output's shape");
@@ -33,7 +35,7 @@ Status PrepareBinary(PrepareContext& context) {
   return Status::Ok();
 }
 
-// out = f(a, b), by rows. The output may be an input of the same shape.
+// out = f(a, b), by rows, which may have gaps between them. The output may be an input of the same shape.
 template <typename In, typename Out>
 Status RunBinary(RunContext& context, math::RowFunction row) {
   math::Broadcast broadcast;

@@ -35,6 +35,23 @@ Status RunUnary(RunContext& context, const F& f) {
   return Status::Ok();
 }
 
+// As RunUnary, where rows may have gaps between them.
+template <typename In, typename Out, typename F>
+Status RunUnaryRows(RunContext& context, const F& f) {
+  const Tensor &input = context.input(0), &output = context.output(0);
+  const int64_t n = input.row_length();
+  if ((input.dense() && output.dense()) || n == 0) return RunUnary<In, Out>(context, f);
+  context.threads().ForRange(input.count() / n, 1 + kElementwiseGrain / n, [&](int64_t begin, int64_t end, int) {
+    for (int64_t row = begin; row < end; ++row) {
+      const In* in = input.as<const In>() + row * input.pitch;
+      Out* out = output.as<Out>() + row * output.pitch;
+      WHERRY_VECTORIZE
+      for (int64_t i = 0; i < n; ++i) out[i] = f(in[i]);
+    }
+  });
+  return Status::Ok();
+}
+
 // As RunUnary, of a function that math/ has over runs.
 inline Status RunFunction(RunContext& context, math::FloatFunction function) {
   const float* in = context.input(0).as<const float>();

@@ -28,7 +28,8 @@ struct ConvParams {
 
 math::WinogradConv WinogradOf(const KernelContext& context, const Window& window) {
   const Tensor& image = context.input(0);
-  return {PatchesOf(image, window, 0, image.dim(3)), image.dim(0), context.input(1).dim(3), RowStride(context)};
+  return {PatchesOf(image, window, 0, image.dim(3)), image.dim(0), context.input(1).dim(3), context.output(0).dim(3),
+          RowStride(context)};
 }
 
 Status PrepareConv(PrepareContext& context, WeightFormat format, bool adds_residual = false) {
@@ -36,6 +37,7 @@ Status PrepareConv(PrepareContext& context, WeightFormat format, bool adds_resid
   params = ConvParams();
   ConvShape shape;
   WHERRY_RETURN_IF_ERROR(ReadConvShape(context, &shape));
+  context.AllowPitch(1, adds_residual ? 0 : 1);  // a residual is laid out like the output
   params.window = shape.window;
   params.groups = shape.groups;
   WHERRY_RETURN_IF_ERROR(CheckPanels(context, 1, format, shape.k, shape.outputs));
@@ -83,7 +85,7 @@ Status RunConv(RunContext& context, math::DequantizePanel dequantize) {
   if (params.groups == 1) {
     const math::Patches patches = PatchesOf(image, params.window, 0, depth);
     const math::RowSource rows = IsPointwise(params.window)
-                                     ? math::RowSource::Matrix(image.as<const float>(), depth)
+                                     ? math::RowSource::Matrix(image.as<const float>(), image.pitch)
                                      : math::RowSource::Made(copy, &patches);
     RunGemm(context, params.plan, rows, filter, epilogue, out, RowStride(context), context.scratch());
     return Status::Ok();
@@ -95,7 +97,7 @@ Status RunConv(RunContext& context, math::DequantizePanel dequantize) {
                        params.plan.dequantizes, context.isa(), 1, params.fused.has_residual);
     const math::Patches patches = PatchesOf(image, params.window, group, depth);
     for (int64_t task = 0; task < plan.tasks(); ++task) {
-      math::RunGemmTask(plan, math::RowSource::Made(copy, &patches), filter, epilogue, out, outputs, task,
+      math::RunGemmTask(plan, math::RowSource::Made(copy, &patches), filter, epilogue, out, RowStride(context), task,
                         context.scratch() + plan.scratch_bytes * static_cast<size_t>(worker));
     }
   });
@@ -134,7 +136,7 @@ Status RunConv(RunContext& context, math::DequantizePanel dequantize) {
   const int64_t outputs = params.plan.column_end;
   const math::Patches patches = PatchesOf(image, params.window, 0, depth);
   const math::RowSource rows = IsPointwise(params.window)
-                                   ? math::RowSource::Matrix(image.as<const float>(), depth)
+                                   ? math::RowSource::Matrix(image.as<const float>(), image.pitch)
                                    : math::RowSource::Made(math::PatchCopier(context.isa()), &patches);
   RunHalfGemm(context, params.plan, rows, params.half_limit,
               PanelsOf(context.input(1), params.plan.k, outputs, nullptr), EpilogueOf(context, params.fused, 2),

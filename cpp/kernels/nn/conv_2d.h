@@ -56,7 +56,7 @@ inline math::Patches PatchesOf(const Tensor& image, const Window& window, int64_
   math::Patches patches;
   patches.image = image.as<const float>();
   patches.window = window;
-  patches.pixel = image.dim(3);
+  patches.pixel = image.pitch;
   patches.first_channel = group * depth;
   patches.channels = depth;
   return patches;

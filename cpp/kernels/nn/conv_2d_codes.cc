@@ -1,6 +1,8 @@
 // Conv2D, float32 image, 8-bit filter [kh, kw, in, out] in quads, in whole numbers: the image is quantized first, with one
 // range for each image of the batch, or for each pixel where the filter has only one. One group.
 // FusedConv2DAdd as in conv_2d.cc.
+#include <algorithm>
+
 #include "kernels/codes.h"
 #include "kernels/nn/conv_2d.h"
 #include "kernels/select.h"
@@ -23,12 +25,18 @@ struct ImageCodes {
 
   int64_t batch;
   int64_t image;  // values
+  int64_t run;    // values without a gap: all of them, or a pixel's
+  int64_t pitch;  // values from one run to the next
+  int64_t step;   // values of a chunk; whole runs where these are short
   int64_t chunks;  // of one image
 
   explicit ImageCodes(const Tensor& tensor)
       : batch(tensor.dim(0)),
         image(tensor.dim(1) * tensor.dim(2) * tensor.dim(3)),
-        chunks((image + kChunk - 1) / kChunk) {}
+        run(tensor.dense() ? batch * image : tensor.dim(3)),
+        pitch(tensor.dense() ? run : tensor.pitch),
+        step(tensor.dense() ? kChunk : (run + kChunk - 1) / run * run),
+        chunks((image + step - 1) / step) {}
 
   size_t code_bytes() const { return Align64(static_cast<size_t>(batch * image)); }
   size_t scale_bytes() const { return Align64(static_cast<size_t>(batch) * sizeof(math::CodeScale)); }
@@ -41,6 +49,7 @@ struct ImageCodes {
   WHERRY_RETURN_IF_ERROR(ReadConvShape(context, &shape));
   if (shape.groups != 1) return context.Fail(Code::kCorrupt, "a grouped filter needs float arithmetic");
   WHERRY_RETURN_IF_ERROR(CheckQuads(context, 1, shape.k, shape.outputs));
+  context.AllowPitch(1, adds_residual ? 0 : 1);  // a residual is laid out like the output
   ConvCodesParams& params = context.params<ConvCodesParams>();
   params = ConvCodesParams();
   WHERRY_RETURN_IF_ERROR(adds_residual ? ReadFusedAdd(context, 2, shape.outputs, &params.fused)
@@ -63,6 +72,7 @@ struct PixelRows {
   const float* image;
   Window window;
   int64_t channels;
+  int64_t pitch;  // floats from one to the next
   math::CodeScale* scales;
   Isa isa;
 };
@@ -74,13 +84,13 @@ void QuantizePixels(const void* source, int64_t row, int64_t rows, uint8_t* out,
   const WindowAxis& w = pixels.window.w;
   const int64_t k = pixels.channels;
   if (h.stride == 1 && w.stride == 1) {
-    math::QuantizeRows(pixels.image + row * k, k, rows, k, 0, out, stride, pixels.scales + row, pixels.isa);
+    math::QuantizeRows(pixels.image + row * pixels.pitch, pixels.pitch, rows, k, 0, out, stride, pixels.scales + row, pixels.isa);
     return;
   }
   int64_t done = 0;
   math::ForOutputRuns(pixels.window, row, rows, [&](int64_t b, int64_t y, int64_t x, int64_t count) {
-    const float* from = pixels.image + ((b * h.in + y * h.stride) * w.in + x * w.stride) * k;
-    math::QuantizeRows(from, w.stride * k, count, k, 0, out + done * stride, stride, pixels.scales + row + done,
+    const float* from = pixels.image + ((b * h.in + y * h.stride) * w.in + x * w.stride) * pixels.pitch;
+    math::QuantizeRows(from, w.stride * pixels.pitch, count, k, 0, out + done * stride, stride, pixels.scales + row + done,
                        pixels.isa);
     done += count;
   });
@@ -91,27 +101,33 @@ void QuantizeImages(const RunContext& context, const ImageCodes& layout, uint8_t
   const float* const image = context.input(0).as<const float>();
   const int64_t chunks = layout.batch * layout.chunks;
   const auto each_chunk = [&](const auto& visit) {
-    context.threads().ForRange(chunks, kQuantizeGrain / ImageCodes::kChunk, [&](int64_t begin, int64_t end, int) {
+    context.threads().ForRange(chunks, 1 + kQuantizeGrain / (layout.step + 1), [&](int64_t begin, int64_t end, int) {
       for (int64_t chunk = begin; chunk < end; ++chunk) {
-        const int64_t at = chunk % layout.chunks * ImageCodes::kChunk;
-        const int64_t count = layout.image - at < ImageCodes::kChunk ? layout.image - at : ImageCodes::kChunk;
-        visit(chunk, chunk / layout.chunks, chunk / layout.chunks * layout.image + at, count);
+        const int64_t first = chunk % layout.chunks * layout.step;
+        const int64_t b = chunk / layout.chunks, end = b * layout.image + std::min(first + layout.step, layout.image);
+        for (int64_t at = b * layout.image + first; at < end;) {
+          const int64_t count = std::min(layout.run - at % layout.run, end - at);
+          visit(chunk, b, at, image + at / layout.run * layout.pitch + at % layout.run, count);
+          at += count;
+        }
       }
     });
   };
-  each_chunk([&](int64_t chunk, int64_t, int64_t at, int64_t count) {
-    ranges[chunk] = math::RangeOf(image + at, count, context.isa());
+  for (int64_t chunk = 0; chunk < chunks; ++chunk) ranges[chunk] = math::ValueRange();
+  const auto join = [](const math::ValueRange& more, math::ValueRange* range) {
+    if (more.low < range->low) range->low = more.low;
+    if (more.high > range->high) range->high = more.high;
+  };
+  each_chunk([&](int64_t chunk, int64_t, int64_t, const float* values, int64_t count) {
+    join(math::RangeOf(values, count, context.isa()), &ranges[chunk]);
   });
   for (int64_t b = 0; b < layout.batch; ++b) {
     math::ValueRange whole;
-    for (int64_t chunk = b * layout.chunks; chunk < (b + 1) * layout.chunks; ++chunk) {
-      if (ranges[chunk].low < whole.low) whole.low = ranges[chunk].low;
-      if (ranges[chunk].high > whole.high) whole.high = ranges[chunk].high;
-    }
+    for (int64_t chunk = b * layout.chunks; chunk < (b + 1) * layout.chunks; ++chunk) join(ranges[chunk], &whole);
     scales[b] = math::ScaleOf(whole);
   }
-  each_chunk([&](int64_t, int64_t b, int64_t at, int64_t count) {
-    math::QuantizeRun(image + at, count, scales[b], codes + at, context.isa());
+  each_chunk([&](int64_t, int64_t b, int64_t at, const float* values, int64_t count) {
+    math::QuantizeRun(values, count, scales[b], codes + at, context.isa());
   });
 }
 
@@ -126,7 +142,8 @@ void QuantizeImages(const RunContext& context, const ImageCodes& layout, uint8_t
   if (params.plan.tasks() == 0) return Status::Ok();
   if (params.one_pixel) {
     const RowCodes& rows = params.rows;
-    const PixelRows source = {image.as<const float>(), params.window, rows.k, rows.scales(scratch), context.isa()};
+    const PixelRows source = {image.as<const float>(), params.window, rows.k, image.pitch,
+                              rows.scales(scratch), context.isa()};
     math::CodeRows codes = rows.View(scratch);
     codes.copy = &QuantizePixels;
     codes.source = &source;
@@ -144,6 +161,7 @@ void QuantizeImages(const RunContext& context, const ImageCodes& layout, uint8_t
   auto* const ranges = reinterpret_cast<math::ValueRange*>(scratch + layout.code_bytes() + layout.scale_bytes());
   QuantizeImages(context, layout, codes, scales, ranges);
   math::CodePatches patches{PatchesOf(image, params.window, 0, image.dim(3)), codes, scales};
+  patches.patches.pixel = image.dim(3);  // the codes have no gaps
   math::CodeRows rows;
   rows.copy = math::CodePatchCopier(context.isa());
   rows.source = &patches;

@@ -79,7 +79,7 @@ T* ColumnsOut(const RunContext& context, const Fused& fused) {
 }
 
 // From one row of output 0 to the next.
-inline int64_t RowStride(const KernelContext& context) { return context.output(0).dim(context.output(0).rank - 1); }
+inline int64_t RowStride(const KernelContext& context) { return context.output(0).pitch; }
 
 // Checks that there are `inputs` inputs, or one more: a bias with one value for each channel. One output.
 inline Status ReadFused(const PrepareContext& context, int inputs, int64_t channels, Fused* fused) {

@@ -32,6 +32,7 @@ inline Status PreparePool(PrepareContext& context, DType type = DType::kF32) {
       return context.Fail(Code::kCorrupt, "padding must be smaller than the window");
     }
   }
+  context.AllowPitch(1, 1);
   params.batch = context.input(0).dim(0);
   params.channels = context.input(0).dim(3);
   if (context.output(0).dim(3) != params.channels) {
@@ -61,7 +62,8 @@ template <typename T, typename Finish>
 void ForWindows(RunContext& context, const PoolParams& p, int64_t grain, const Finish& finish) {
   const T* in = context.input(0).as<const T>();
   T* out = context.output(0).as<T>();
-  const int64_t row_step = p.window.w.in * p.channels;
+  const int64_t pixel = context.input(0).pitch, out_pixel = context.output(0).pitch;
+  const int64_t row_step = p.window.w.in * pixel;
   const int64_t image = p.window.h.in * row_step;
   const double work = static_cast<double>(p.window.w.out * p.channels) *
                       static_cast<double>(p.window.h.filter * p.window.w.filter);
@@ -70,11 +72,11 @@ void ForWindows(RunContext& context, const PoolParams& p, int64_t grain, const F
     for (int64_t y = begin; y < end; ++y) {
       const PoolRange rows = InputsOf(p.window.h, y % p.window.h.out);
       const T* const first = in + y / p.window.h.out * image + rows.begin * row_step;
-      T* to = out + y * p.window.w.out * p.channels;
-      for (int64_t x = 0; x < p.window.w.out; ++x, to += p.channels) {
+      T* to = out + y * p.window.w.out * out_pixel;
+      for (int64_t x = 0; x < p.window.w.out; ++x, to += out_pixel) {
         const PoolRange columns = InputsOf(p.window.w, x);
-        finish(math::PoolWindow<T>{first + columns.begin * p.channels, rows.end - rows.begin,
-                                   columns.end - columns.begin, row_step, p.channels, p.channels},
+        finish(math::PoolWindow<T>{first + columns.begin * pixel, rows.end - rows.begin,
+                                   columns.end - columns.begin, row_step, pixel, p.channels},
                to);
       }
     }

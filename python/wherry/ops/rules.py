@@ -39,12 +39,16 @@ class OpRule:
     """weights: input position -> use, for inputs that must be constants (or, with `optional_weights`, may be).
     inplace: inputs whose memory an output of the same size may take over, where no other input lives there too.
     unused_outputs: the kernel copes with outputs that nobody reads.
+    pitched_inputs, pitched_output: where there may be gaps between rows (the last dimension), as in channels of a wider
+        image. They hold for all kernels of the op, so that which weights are quantized does not change the steps.
     """
 
     weights: Mapping[int, WeightUse] = field(default_factory=dict)
     optional_weights: bool = False
     inplace: tuple[int, ...] = ()
     unused_outputs: bool = False
+    pitched_inputs: tuple[int, ...] = ()
+    pitched_output: bool = False
 
 
 # Ops whose output is the same bytes as their input, under another shape or name.
@@ -63,7 +67,11 @@ _BINARY = [
     "SquaredDifference", "FloorDiv", "FloorMod", "LogicalAnd", "LogicalOr", "BiasAdd",
 ]
 
-_CONV = OpRule(weights={1: WeightUse.FILTER})
+_PITCHED_BINARY = ["AddV2", "Add", "Sub", "Mul", "Maximum", "Minimum"]
+
+_CONV = OpRule(weights={1: WeightUse.FILTER}, pitched_inputs=(0,), pitched_output=True)
+_CODE_CONV = OpRule(weights={1: WeightUse.FILTER})
+_POOL = OpRule(pitched_inputs=(0,), pitched_output=True)
 _DEPTHWISE = OpRule(weights={1: WeightUse.DEPTHWISE})
 _TRANSPOSED_CONV = OpRule(weights={1: WeightUse.FILTER_TRANSPOSED})
 _MATMUL = OpRule(weights={1: WeightUse.MATRIX}, optional_weights=True)
@@ -73,10 +81,15 @@ _BATCH_NORM = OpRule(unused_outputs=True, inplace=(0,))
 RULES: dict[str, OpRule] = {
     **{op: OpRule(inplace=(0,)) for op in _UNARY},
     **{op: OpRule(inplace=(0, 1)) for op in _BINARY},
+    **{op: OpRule(inplace=(0, 1), pitched_inputs=(0, 1), pitched_output=True) for op in _PITCHED_BINARY},
+    "Relu": OpRule(inplace=(0,), pitched_inputs=(0,), pitched_output=True),
+    "Copy": OpRule(pitched_inputs=(0,), pitched_output=True),
+    "MaxPool": _POOL,
+    "AvgPool": _POOL,
     "Conv2D": _CONV,
     "_FusedConv2D": _CONV,
     "FusedConv2D": _CONV,
-    "FusedConv2DAdd": OpRule(weights={1: WeightUse.FILTER}, inplace=(3,)),
+    "FusedConv2DAdd": OpRule(weights={1: WeightUse.FILTER}, inplace=(3,), pitched_inputs=(0,)),
     "DepthwiseConv2dNative": _DEPTHWISE,
     "FusedDepthwiseConv2dNative": _DEPTHWISE,
     "Conv2DBackpropInput": _TRANSPOSED_CONV,
@@ -92,7 +105,7 @@ RULES: dict[str, OpRule] = {
     "BlockLSTMV2": OpRule(weights={4: WeightUse.MATRIX}, unused_outputs=True),
     "LSTMBlockCell": OpRule(weights={3: WeightUse.MATRIX}, unused_outputs=True),
     "GRUBlockCell": OpRule(weights={2: WeightUse.MATRIX, 3: WeightUse.MATRIX}, unused_outputs=True),
-    "QLinearConv2d": _CONV,
+    "QLinearConv2d": _CODE_CONV,
     "QLinearConv2dAdd": OpRule(weights={1: WeightUse.FILTER}, inplace=(3,)),
     "QLinearDepthwiseConv2d": OpRule(weights={1: WeightUse.TAPS}),
     "QLinearMatMul": OpRule(weights={1: WeightUse.MATRIX}),

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from wherry.pack import format as fmt
 from wherry.pack.format import Place
 from wherry.pack.reader import Pack, PackTensor
+from wherry.plan.slices import FIRST_COLUMN
 
 _Range = tuple[int, int]  # begin and end in the arena
 
@@ -14,21 +15,41 @@ _Range = tuple[int, int]  # begin and end in the arena
 def largest_live_set(pack: Pack) -> int:
     """The bytes that hold something while the step runs for which these are most: no arena can be smaller.
 
-    Goes through the steps backwards: what a step reads lives before it, what it writes does not.
+    Goes through the steps backwards: what a step reads lives before it, what it writes does not. A tensor that several
+    steps write, by columns, lives as a whole from the first of them on.
     """
-    live = _ranges(pack.outputs.values())
-    most = sum(end - begin for begin, end in live)
-    for step in reversed(pack.steps):
-        reads = _ranges(pack.tensors[i] for i in step.inputs if i is not None)
-        writes = _ranges(pack.tensors[i] for i in step.outputs)
-        most = max(most, sum(end - begin for begin, end in _union(live + reads + writes)))
-        live = _union(_without(live, writes) + reads)
+    first_writers: dict[int, int] = {}
+    for number, step in enumerate(pack.steps):
+        for output in step.outputs:
+            first_writers.setdefault(pack.tensors[output].whole(output), number)
+    live = _union(_ranges(pack, pack.outputs.values()))
+    most = _size(live)
+    for number in reversed(range(len(pack.steps))):
+        step = pack.steps[number]
+        reads = _ranges(pack, (pack.tensors[i] for i in step.inputs if i is not None))
+        writes = _ranges(pack, (pack.tensors[i] for i in step.outputs))
+        made = (i for i in step.outputs if not _in_parts(pack, i) or first_writers[pack.tensors[i].whole(i)] == number)
+        begun = step.attributes.get(FIRST_COLUMN, 0) == 0
+        most = max(most, _size(_union(live + reads + writes)))
+        live = _union(_without(live, _ranges(pack, (pack.tensors[i] for i in made)) if begun else []) + reads)
     return most
 
 
-def _ranges(tensors: Iterable[PackTensor]) -> list[_Range]:
+def _in_parts(pack: Pack, number: int) -> bool:
+    return pack.tensors[number].whole(number) != number
+
+
+def _ranges(pack: Pack, tensors: Iterable[PackTensor]) -> list[_Range]:
     held = (tensor for tensor in tensors if tensor.place is Place.ARENA)
-    return [(t.offset, t.offset + fmt.align(max(t.nbytes, 1), fmt.TENSOR_ALIGNMENT)) for t in held]
+    wholes = (pack.tensors[t.owner - 1] if t.owner else t for t in held)
+    return [(t.offset, t.offset + max(t.nbytes, 1)) for t in wholes]
+
+
+def _size(ranges: Iterable[_Range]) -> int:
+    """Bytes of ranges, with what tensors are padded to."""
+    unit = fmt.TENSOR_ALIGNMENT
+    rounded = ((begin - begin % unit, fmt.align(end, unit)) for begin, end in ranges)
+    return sum(end - begin for begin, end in _union(rounded))
 
 
 def _union(ranges: Iterable[_Range]) -> list[_Range]:

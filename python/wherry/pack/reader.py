@@ -34,7 +34,9 @@ class PackQuant:
 
 @dataclass(frozen=True)
 class PackTensor:
-    """owner: the segment, or the number of the signature's input, that holds it; offset and nbytes within that."""
+    """owner: the segment, or the number of the signature's input, that holds it; offset and nbytes within that. In the
+    arena: 1 + the number of the tensor of whose rows it is some columns, or 0.
+    """
 
     name: str
     dtype: DType
@@ -49,6 +51,10 @@ class PackTensor:
     @property
     def type(self) -> TensorType:
         return TensorType(self.dtype, self.shape)
+
+    def whole(self, number: int) -> int:
+        """The number of the tensor whose rows it is a part of; its own, `number`, where it is none."""
+        return self.owner - 1 if self.place is Place.ARENA and self.owner else number
 
     @property
     def stored_bytes(self) -> int:

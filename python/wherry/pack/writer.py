@@ -270,11 +270,12 @@ class _Writer:
                         placed.zero,
                     )
         elif tensor.storage is not None:
-            nbytes = tensor.storage.nbytes
+            nbytes = tensor.span
             if tensor.storage.external is not None:
                 place, owner = Place.EXTERNAL, tensor.storage.external
             else:
-                place, offset = Place.ARENA, tensor.storage.offset
+                place, offset = Place.ARENA, tensor.storage.offset + tensor.offset
+                owner = 1 + self._tensor(tensor.base) if tensor.base is not None else 0
         number = meta.add(
             SectionKind.TENSORS, meta.string(tensor.name), int(tensor.dtype), len(tensor.shape), place, layout,
             meta.ints(tensor.shape), owner, quant, offset, nbytes,

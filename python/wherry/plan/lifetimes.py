@@ -7,7 +7,7 @@ from wherry.plan.program import Program, ProgramTensor, Step, Storage
 
 
 def may_take_over(step: Step, position: int, output: ProgramTensor) -> bool:
-    """Whether an output may lie where an input lies, once nobody else needs that input."""
+    """Whether an output may lie where an input lies, once nobody else needs that input. Parts of tensors stay apart."""
     inplace = rule_for(step.op).inplace
     if position not in inplace or position >= len(step.inputs):
         return False
@@ -19,9 +19,10 @@ def may_take_over(step: Step, position: int, output: ProgramTensor) -> bool:
         and output.storage is not None
         and tensor.dtype == output.dtype
         and tensor.shape == output.shape
-        and storage.nbytes == output.storage.nbytes
+        and tensor.is_whole
+        and output.is_whole
         and all(
-            t.storage is not storage or (number in inplace and t.shape == output.shape)
+            t.storage is not storage or (number in inplace and t.shape == output.shape and t.is_whole)
             for number, t in enumerate(step.inputs)
         )
     )
@@ -55,7 +56,7 @@ def set_lifetimes(program: Program) -> None:
                 last_use[id(heir)] = last_use[id(own)]
                 merged[id(own)] = heir
                 tensor.storage = heir
-            else:
+            elif own.first < 0:
                 own.first = i
     for tensor in program.outputs.values():
         if tensor.storage is not None:

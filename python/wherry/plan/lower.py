@@ -16,6 +16,7 @@ from wherry.plan.chains import join_chains
 from wherry.plan.lifetimes import set_lifetimes
 from wherry.plan.order import choose_order
 from wherry.plan.program import Program, ProgramTensor, Step, Storage, Weight
+from wherry.plan.views import join_views
 from wherry.plan.weight_size import stored_bytes
 
 # Constants up to this size stay in memory while a pack is open, as do all shapes, axes and paddings.
@@ -61,6 +62,7 @@ class _Lowering:
         if self.missing:
             raise MissingKernelError("\n".join(self.missing))
         join_chains(self.program, self.kernels)
+        join_views(self.program, self.kernels)
         choose_order(self.program)
         set_lifetimes(self.program)
         return self.program

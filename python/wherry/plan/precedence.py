@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from wherry.ops.rules import rule_for
 from wherry.plan.arena import rounded
 from wherry.plan.lifetimes import may_take_over
-from wherry.plan.program import Program, Step
+from wherry.plan.program import Program, ProgramTensor, Step
 
 # How often each block will still be read.
 Counts = Sequence[int] | Mapping[int, int]
@@ -23,7 +23,8 @@ class Precedence:
     """Steps are numbers from 0 in a topological order, and so are blocks.
 
     before, after: the steps that must precede or follow each step at once
-    reads, writes: blocks, each once. A block that nobody writes would be the caller's, which is not counted
+    reads, writes: blocks, each once. A block that nobody writes would be the caller's, which is not counted; who writes
+        another part of a block that is there already reads it, here
     heirs: for each block that a step writes, the blocks that it may take over, best first
     uses: for each block how many steps read it, and one more for an output of the program, which nothing frees
     """
@@ -78,44 +79,80 @@ class Precedence:
         return sum(self.sizes[b] for b in self.reads[step] + self.writes[step]) - self.taken_over(step, ones)
 
 
+# Storages that are written in parts and at most so much of the largest one are not counted: that their first writer
+# must come first would keep independent pieces from being told apart, and orders from being the best.
+_SMALL_SHARE = 64
+
+
 def precedence(program: Program) -> Precedence:
-    """Of a program whose steps are in a topological order and whose lifetimes are not set."""
+    """Of a program whose steps are in a topological order and whose lifetimes are not set.
+
+    A storage that several steps write counts from the first of them in that order, which has to stay the first.
+    """
     found = Precedence()
     number_of: dict[int, int] = {}
-    writer: list[int] = []
+    writers: dict[int, list[tuple[int, ProgramTensor]]] = {}  # by storage: steps and what they write
+    ignored = _small_parts(program)
     for number, step in enumerate(program.steps):
         reads: list[int] = []
+        before: set[int] = set()
         for tensor in step.inputs:
+            if tensor.storage is None:
+                continue
+            before.update(writer for writer, part in writers.get(id(tensor.storage), []) if part.overlaps(tensor))
             block = number_of.get(id(tensor.storage))
-            if tensor.storage is not None and block is not None and block not in reads:
+            if block is not None and block not in reads:
                 reads.append(block)
-        before = sorted({writer[block] for block in reads})
-        found.before.append(before)
-        found.after.append([])
-        for earlier in before:
-            found.after[earlier].append(number)
-        for block in reads:
-            found.uses[block] += 1
         writes: list[int] = []
         heirs: list[list[int]] = []
         for index, tensor in enumerate(step.outputs):
-            if tensor.storage is None or id(tensor.storage) in number_of:
+            storage = tensor.storage
+            if storage is None:
                 continue
-            number_of[id(tensor.storage)] = len(found.sizes)
-            writes.append(len(found.sizes))
-            writer.append(number)
-            found.sizes.append(rounded(tensor.storage.nbytes))
-            found.uses.append(0)
-            heirs.append(_heirs(step, index, number_of))
+            others = writers.setdefault(id(storage), [])
+            others.append((number, tensor))
+            if id(storage) in ignored:
+                continue
+            block = number_of.get(id(storage))
+            if block is None:
+                number_of[id(storage)] = len(found.sizes)
+                writes.append(len(found.sizes))
+                found.sizes.append(rounded(storage.nbytes))
+                found.uses.append(0)
+                heirs.append(_heirs(step, index, number_of))
+            elif others[0][0] != number:
+                before.add(others[0][0])
+                if block not in reads:
+                    reads.append(block)
+        found.before.append(sorted(before))
+        found.after.append([])
+        for earlier in sorted(before):
+            found.after[earlier].append(number)
+        for block in reads:
+            found.uses[block] += 1
         found.reads.append(reads)
         found.writes.append(writes)
         found.heirs.append(heirs)
-    for storage in {id(tensor.storage) for tensor in program.outputs.values()}:
-        if storage in number_of:
-            found.uses[number_of[storage]] += 1
+    for key in {id(tensor.storage) for tensor in program.outputs.values()}:
+        if key in number_of:
+            found.uses[number_of[key]] += 1
     return found
+
+
+def _small_parts(program: Program) -> set[int]:
+    """Storages that several steps write, and that are small beside the largest."""
+    sizes: dict[int, int] = {}
+    parts: set[int] = set()
+    for step in program.steps:
+        for storage in {id(t.storage): t.storage for t in step.outputs if t.storage is not None}.values():
+            if id(storage) in sizes:
+                parts.add(id(storage))
+            sizes[id(storage)] = storage.nbytes
+    most = max(sizes.values(), default=0) // _SMALL_SHARE
+    return {key for key in parts if sizes[key] <= most}
 
 
 def _heirs(step: Step, index: int, number_of: dict[int, int]) -> list[int]:
     positions = [p for p in rule_for(step.op).inplace if may_take_over(step, p, step.outputs[index])]
-    return [number_of[id(step.inputs[p].storage)] for p in positions]
+    storages = [id(step.inputs[p].storage) for p in positions]
+    return [number_of[storage] for storage in storages if storage in number_of]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -38,13 +39,47 @@ class Weight:
 
 @dataclass(eq=False)
 class ProgramTensor:
-    """name: node:index of the graph. Exactly one of storage and weight is set, or neither: nobody reads it."""
+    """name: node:index of the graph. Exactly one of storage and weight is set, or neither: nobody reads it.
+
+    offset: bytes from the storage's start, where it is a part of another tensor.
+    base: the tensor of whose rows (its last dimension) this one is some columns; None where it lies without gaps.
+    """
 
     name: str
     dtype: DType
     shape: tuple[int, ...]
     storage: Storage | None = None
     weight: Weight | None = None
+    offset: int = 0
+    base: ProgramTensor | None = None
+
+    @property
+    def nbytes(self) -> int:
+        """Of its elements."""
+        return math.prod(self.shape) * self.dtype.size
+
+    @property
+    def span(self) -> int:
+        """Bytes from its first element to the end of its last."""
+        if self.base is None or not self.nbytes:
+            return self.nbytes
+        rows, columns = math.prod(self.shape[:-1]), self.shape[-1]
+        return ((rows - 1) * self.base.shape[-1] + columns) * self.dtype.size
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it is all that its storage holds."""
+        return self.base is None and self.storage is not None and self.nbytes == self.storage.nbytes
+
+    def overlaps(self, other: ProgramTensor) -> bool:
+        """Whether they may share bytes. They have the same storage."""
+        if self.offset >= other.offset + other.span or other.offset >= self.offset + self.span:
+            return False
+        if self.base is None or self.base is not other.base:
+            return True
+        pitch = self.base.shape[-1] * self.dtype.size
+        columns = self.shape[-1] * self.dtype.size, other.shape[-1] * self.dtype.size
+        return (other.offset - self.offset) % pitch < columns[0] or (self.offset - other.offset) % pitch < columns[1]
 
 
 @dataclass(eq=False)
