@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 namespace wherry::platform {
@@ -48,6 +49,16 @@ int Populate(const void* begin, size_t bytes) {
   const size_t page = PageBytes();
   for (size_t i = 0; i < bytes; i += page) static_cast<void>(at[i]);
   return 0;
+}
+
+uint64_t PageReads() {
+#if defined(__linux__)
+  constexpr int kThread = 1;  // RUSAGE_THREAD, of headers with GNU extensions
+#else
+  constexpr int kThread = RUSAGE_SELF;
+#endif
+  rusage usage = {};
+  return getrusage(kThread, &usage) == 0 ? static_cast<uint64_t>(usage.ru_majflt) : 0;
 }
 
 void Discard(const void* begin, size_t bytes) {

@@ -3,6 +3,7 @@
 #define WHERRY_PLATFORM_PAGES_H_
 
 #include <cstddef>
+#include <cstdint>
 
 namespace wherry::platform {
 
@@ -23,6 +24,10 @@ void UseHugePages(const void* begin, size_t bytes, bool use);
 // Maps all pages of a range of a mapped file, reading those that are not in memory. Returns 0 or errno. begin and bytes
 // are multiples of PageBytes().
 int Populate(const void* begin, size_t bytes);
+
+// How often this thread has waited for a page of a mapped file that was not in memory; where the system counts that for
+// the whole process only, how often any thread has.
+uint64_t PageReads();
 
 // Gives the pages of a range back to the system: those of a mapped file stay in its cache, those of AllocatePages are
 // zero when they are touched again. begin and bytes are multiples of PageBytes().

@@ -3,28 +3,14 @@
 #include <algorithm>
 #include <cstring>
 
-#include "platform/memory.h"
 #include "platform/pages.h"
 #include "runtime/hash.h"
 
 namespace wherry {
-namespace {
-
-constexpr uint32_t kNoChunk = 0xFFFFFFFFU;
-constexpr uint64_t kMostChunk = uint64_t{2} << 20;   // larger requests are no faster
-// Weights are left in the page cache where there is room for this many times what is streamed.
-constexpr uint64_t kCacheRoom = 2;
-constexpr uint64_t kLeastBlocks = 8;  // of a window that is mapped in blocks
-
-// What a use may take in the window beyond its segment's bytes, as memory comes in pages. Segments with gaps of so many
-// bytes between them are read together.
-uint64_t Slop(uint64_t page) { return 2 * std::max(page, platform::File::kDirectAlignment); }
-
-}  // namespace
 
 Streamer::~Streamer() {
   StopThread();
-  for (size_t i = 0; i < num_chunks_; ++i) Free(chunks_[i]);
+  Restart(0);
   platform::FreePages(staying_memory_, static_cast<size_t>(staying_memory_bytes_));
   platform::File::Unmap(&mapping_);
 }
@@ -135,7 +121,7 @@ Status Streamer::UseRooms(uint64_t limit, ErrorSink& errors) {
   for (uint64_t s = 0; s < elsewhere_.size(); ++s) {
     uint64_t bytes = 0;
     if (has_room_[s]) {
-      ForEachSegment(s, [&](uint32_t segment) { bytes += segment_bytes_[segment] + Slop(platform::PageBytes()); });
+      ForEachSegment(s, [&](uint32_t segment) { bytes += segment_bytes_[segment] + Slop(); });
     }
     changed = changed || elsewhere_[s] != (bytes > limit);
     elsewhere_[s] = bytes > limit;
@@ -143,150 +129,14 @@ Status Streamer::UseRooms(uint64_t limit, ErrorSink& errors) {
   return changed ? ListUses(errors) : Status::Ok();
 }
 
-ResidencyProblem Streamer::Problem(uint64_t limit, Span<const double> step_seconds) const {
-  ResidencyProblem problem;
-  problem.uses = {uses_.data(), uses_.size()};
-  problem.segment_bytes = {segment_bytes_.data(), segment_bytes_.size()};
-  problem.window_extra = Slop(platform::PageBytes());
-  problem.step_seconds = step_seconds;
-  problem.io = io_;
-  problem.limit = limit;
-  if (limit >= 2 * kLeastBlocks * kBlock) problem.least_window = kLeastBlocks * kBlock;
-  return problem;
-}
-
-uint64_t Streamer::least_bytes() const {
-  uint64_t most = 0;
-  uint64_t bytes = 0;
-  for (size_t u = 0; u < uses_.size(); ++u) {
-    if (u == 0 || uses_[u].step != uses_[u - 1].step) bytes = 0;
-    bytes += segment_bytes_[uses_[u].segment] + Slop(platform::PageBytes());
-    if (!has_room_[uses_[u].step]) most = std::max(most, bytes);
-  }
-  return std::min(all_bytes_, most);
-}
-
-Status Streamer::SetLimit(uint64_t bytes, Span<const double> step_seconds, ErrorSink& errors) {
-  const platform::Lock lock(mutex_);
-  TakeOver();
-  DropAll();
-  Status status = UseRooms(bytes, errors);
-  if (status.ok()) status = Plan(bytes, step_seconds, errors);
-  HandBack();
-  return status;
-}
-
-Status Streamer::Plan(uint64_t bytes, Span<const double> step_seconds, ErrorSink& errors) {
-  platform::FreePages(staying_memory_, static_cast<size_t>(staying_memory_bytes_));
-  staying_memory_ = nullptr;
-  staying_memory_bytes_ = 0;
-  keeps_all_ = bytes >= all_bytes_;
-  if (keeps_all_) {
-    if (!ring_.Resize(0) || !plan_.stays.Allocate(segments_.size())) {
-      return errors.Fail(Code::kOutOfMemory, "no memory for the table of %zu segments", segments_.size());
-    }
-    std::fill(plan_.stays.begin(), plan_.stays.end(), true);
-    plan_.resident_bytes = all_bytes_;
-    plan_.window_bytes = plan_.streamed_bytes = 0;
-    for (size_t i = 0; i < segments_.size(); ++i) segments_[i] = mapping_.data + pack_->segments[i].offset;
-    platform::UseHugePages(mapping_.base, mapping_.base_bytes, true);
-    return BuildChunks(errors);
-  }
-  if (!PlanResidency(Problem(bytes, step_seconds), &plan_)) {
-    return errors.Fail(Code::kOutOfMemory, "no memory to plan for %zu segments", segments_.size());
-  }
-  staying_memory_bytes_ = plan_.resident_bytes;
-  if (staying_memory_bytes_ > 0) {
-    staying_memory_ = static_cast<std::byte*>(platform::AllocatePages(static_cast<size_t>(staying_memory_bytes_)));
-    if (staying_memory_bytes_ >= kLeastBlocks * kBlock) {
-      platform::UseHugePages(staying_memory_, static_cast<size_t>(staying_memory_bytes_), true);
-    }
-  }
-  if ((staying_memory_bytes_ > 0 && staying_memory_ == nullptr) || !ring_.Resize(plan_.window_bytes)) {
-    return errors.Fail(Code::kOutOfMemory, "no memory for %zu bytes of weights", static_cast<size_t>(bytes));
-  }
-  uint64_t at = 0;
-  for (size_t i = 0; i < segments_.size(); ++i) {
-    if ((pack_->segments[i].flags & format::kSegmentResident) != 0) continue;
-    staying_[i] = plan_.stays[i] ? staying_memory_ + at : nullptr;
-    segments_[i] = staying_[i];
-    if (plan_.stays[i]) at += segment_bytes_[i];
-  }
-  caches_ = page_cache_ == PageCache::kUse ||
-            (page_cache_ == PageCache::kAuto && platform::AvailableMemory() / kCacheRoom > plan_.streamed_bytes);
-  file_->SetReadAhead(caches_);
-  return BuildChunks(errors);
-}
-
-Status Streamer::BuildChunks(ErrorSink& errors) {
-  const uint64_t window = plan_.window_bytes;
-  // Several chunks in the window, but for the largest steps and small windows.
-  const uint64_t most = keeps_all_ ? kMostChunk : std::max(std::min(kLeastChunk, window / 2), std::min(kMostChunk, window / 6));
-  const uint64_t slop = Slop(platform::PageBytes());
-  if (!chunks_.Allocate(uses_.size()) || !extents_.Allocate(uses_.size())) {
-    return errors.Fail(Code::kOutOfMemory, "no memory for the list of weights");
-  }
-  std::fill(chunk_of_step_.begin(), chunk_of_step_.end(), kNoChunk);
-  num_chunks_ = 0;
-  uint32_t num_extents = 0;
-  uint64_t chunk_bytes = 0;
-  for (uint32_t u = 0; u < uses_.size();) {
-    uint32_t end = u;
-    uint64_t bytes = 0;
-    for (; end < uses_.size() && uses_[end].step == uses_[u].step; ++end) {
-      const uint32_t segment = uses_[end].segment;
-      bytes += keeps_all_ ? segment_bytes_[segment] : plan_.stays[segment] ? 0 : segment_bytes_[segment] + slop;
-    }
-    if (num_chunks_ == 0 || chunk_bytes + bytes > most) {
-      Chunk& chunk = chunks_[num_chunks_++];
-      chunk = Chunk();
-      chunk.first_extent = num_extents;
-      chunk.first_use = u;
-      chunk_bytes = 0;
-    }
-    chunk_bytes += bytes;
-    Chunk& chunk = chunks_[num_chunks_ - 1];
-    for (; u < end; ++u) {
-      const uint32_t number = uses_[u].segment;
-      if (plan_.stays[number]) continue;
-      const format::SegmentRecord& segment = pack_->segments[number];
-      Extent* const last = chunk.num_extents > 0 ? &extents_[num_extents - 1] : nullptr;
-      const bool joins = last != nullptr && segment.offset >= last->offset + last->bytes &&
-                         segment.offset - (last->offset + last->bytes) <= slop && last->first_use + last->num_uses == u;
-      if (joins) {
-        last->bytes = segment.offset + segment.bytes - last->offset;
-        ++last->num_uses;
-      } else {
-        extents_[num_extents] = {segment.offset, segment.bytes, u, 1, true, {}};
-        ++num_extents;
-        ++chunk.num_extents;
-      }
-    }
-    chunk.num_uses = end - chunk.first_use;
-    chunk.bytes = chunk_bytes;
-    chunk.last_step = uses_[end - 1].step;
-    chunk_of_step_[chunk.last_step] = static_cast<uint32_t>(num_chunks_ - 1);
-  }
-  if (keeps_all_) return Status::Ok();
-  in_blocks_ = false;
-  if (plan_.window_bytes < kLeastBlocks * kBlock) return Status::Ok();
-  if (!block_users_.Allocate(static_cast<size_t>(mapping_.base_bytes / kBlock + 2))) {
-    return errors.Fail(Code::kOutOfMemory, "no memory for the table of blocks");
-  }
-  uint64_t blocks = 0;  // of the chunk with the most
-  for (size_t c = 0; c < num_chunks_; ++c) {
-    blocks = std::max(blocks, UseBlocks(chunks_[c], true));
-    static_cast<void>(UseBlocks(chunks_[c], false));
-  }
-  in_blocks_ = 2 * blocks * kBlock <= plan_.window_bytes;
-  if (in_blocks_) platform::UseHugePages(mapping_.base, mapping_.base_bytes, true);
-  return Status::Ok();
-}
-
 Status Streamer::Begin(uint64_t first_step, ErrorSink& errors) {
   const platform::Lock lock(mutex_);
   TakeOver();
   if (num_chunks_ == 0) return Status::Ok();
+  if (const Status status = PlanForCache(errors); !status.ok()) {
+    HandBack();
+    return status;
+  }
   const uint64_t released = released_.load();
   if (!failure_.ok() || trimmed_ || (!keeps_all_ && (first_step > 0 || released % num_chunks_ != 0))) {
     uint32_t first = 0;
@@ -295,8 +145,13 @@ Status Streamer::Begin(uint64_t first_step, ErrorSink& errors) {
   } else if (!keeps_all_) {
     run_ = released;
   }
-  trimmed_ = false;
+  trimmed_ = warm_ = false;
   if (AllThere()) return Status::Ok();
+  if (for_cached_) {
+    StopReading();
+    warm_ = AllChecked();
+    if (warm_) return Status::Ok();
+  }
   if (!started_) {
     started_ = thread_.Start(&ThreadMain, this);
     if (!started_) {
@@ -313,6 +168,11 @@ Status Streamer::Acquire(uint64_t step, ErrorSink& errors) {
   const uint32_t chunk = chunk_of_step_[step];
   if (chunk == kNoChunk) return Status::Ok();
   const uint64_t number = run_ + chunk;
+  if (warm_ && loaded_.load(std::memory_order_relaxed) <= number) {
+    const double start = platform::Now();
+    LoadHere(number);
+    wait_seconds_ += platform::Now() - start;
+  }
   if (loaded_.load(std::memory_order_acquire) <= number) {
     const double start = platform::Now();
     const platform::Lock lock(mutex_);
@@ -363,6 +223,7 @@ void Streamer::Release(uint64_t step) {
     DropAll();
     Restart(next);
     trimmed_ = reading_ = true;
+    warm_ = false;
     room_.NotifyAll();
     return;
   }
@@ -404,10 +265,16 @@ void Streamer::HandBack() {
 
 bool Streamer::AllThere() const { return keeps_all_ && loaded_.load(std::memory_order_relaxed) == num_chunks_; }
 
-void Streamer::Restart(uint32_t first) {
+void Streamer::StopReading() {
   reading_ = false;
   while (loading_) arrived_.Wait(mutex_);
-  for (size_t i = 0; i < num_chunks_; ++i) Free(chunks_[i]);
+}
+
+void Streamer::Restart(uint32_t first) {
+  StopReading();
+  Blocks blocks;
+  for (size_t i = 0; i < num_chunks_; ++i) Free(chunks_[i], &blocks);
+  UnmapUnused(blocks);
   run_ = 0;
   freed_ = first;
   loaded_.store(first);

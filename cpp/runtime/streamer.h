@@ -6,7 +6,13 @@
 // cache into a ring of buffers. A large window is mapped in blocks of 2 MiB, for which the processor has pages. Segments
 // are checked against their checksums the first time that they are read. Where the limit is too small for what a step
 // needs at once, its weights can be read to a place that the caller has for them, and only when the step begins.
-// streamer.cc has what the computing thread does, streamer_reading.cc what the reading one does.
+//
+// Where the page cache has all weights, nothing stays, and once all are checked no thread reads: the computing one maps
+// as many blocks as the window holds, and gives all of them back at once. That takes less time than waking a thread
+// that would have to share a processor.
+//
+// streamer_planning.cc decides what is read how, streamer.cc has what the computing thread does, streamer_reading.cc how
+// chunks come and go.
 //
 // Open, SetLimit, Begin, Acquire, Release and End are for one thread, the one that computes. Trim may come from any.
 #ifndef WHERRY_RUNTIME_STREAMER_H_
@@ -51,7 +57,7 @@ class Streamer {
   void SetRoom(uint64_t step, bool has_room) { has_room_[step] = has_room; }
 
   // Plans for so many bytes of weights, at least least_bytes(). step_seconds: what each step takes to compute; as many
-  // as the pack has steps. Not during a run.
+  // as the pack has steps, and must outlive this object. Not during a run.
   Status SetLimit(uint64_t bytes, Span<const double> step_seconds, ErrorSink& errors);
 
   // A run begins, at this step.
@@ -81,9 +87,13 @@ class Streamer {
   const ResidencyPlan& plan() const { return plan_; }
 
  private:
+  static constexpr uint32_t kNoChunk = 0xFFFFFFFFU;
   static constexpr uint64_t kLeastChunk = uint64_t{64} << 10;  // bytes that are worth a request
   static constexpr uint64_t kDirect = platform::File::kDirectAlignment;
   static constexpr uint64_t kBlock = platform::kHugePageBytes;
+  // What a use may take in the window beyond its segment's bytes, as memory comes in pages. Segments with gaps of so many
+  // bytes between them are read together.
+  static uint64_t Slop();
   static constexpr uint64_t RoundUp(uint64_t bytes, uint64_t to) { return (bytes + to - 1) / to * to; }
 
   // Neighbours in the file that are read together.
@@ -105,7 +115,11 @@ class Streamer {
     uint64_t bytes = 0;                          // about what it takes
   };
   struct Blocks {  // of 2 MiB, of the mapping
-    uint64_t begin, end;
+    uint64_t begin = ~uint64_t{0}, end = 0;
+    void Add(Blocks other) {
+      begin = other.begin < begin ? other.begin : begin;
+      end = other.end > end ? other.end : end;
+    }
   };
 
   static constexpr uint64_t kMostInputs = 64;  // of a step that can have room elsewhere
@@ -118,14 +132,19 @@ class Streamer {
   Status UseRooms(uint64_t limit, ErrorSink& errors);
   template <typename Visit>
   void ForEachSegment(uint64_t step, const Visit& visit) const;
-  Status Plan(uint64_t bytes, Span<const double> step_seconds, ErrorSink& errors);
+  Status Plan(bool for_cached, ErrorSink& errors);
+  Status PlanForCache(ErrorSink& errors);
+  Status PlanWindow(ErrorSink& errors);
   ResidencyProblem Problem(uint64_t limit, Span<const double> step_seconds) const;
   Status BuildChunks(ErrorSink& errors);
   bool AllThere() const;
+  bool IsCached() const;
+  bool AllChecked() const;
   // With mutex_ held. From TakeOver to HandBack others who would drop what is held leave that to HandBack, or to Release.
   void TakeOver();
   void HandBack();
   // Of the owner, with mutex_ held. Restart empties the window; the next chunk to be read is `first`.
+  void StopReading();
   void Restart(uint32_t first);
   void DropAll();
 
@@ -134,22 +153,31 @@ class Streamer {
   void ReadAhead();
   bool IsWanted(uint64_t number) const;
   void WaitForRoom(const Chunk* chunk);
+  void FinishLoad(uint64_t number, bool loaded, bool cached);
+  void LoadHere(uint64_t number);
+  uint64_t ReserveChunks(uint64_t number);
   void FreeReleased();
   bool ReserveRoom(Chunk& chunk);
   bool HasRoom(uint64_t mapped, uint64_t slot_bytes, uint64_t* offset);
   uint64_t UseBlocks(const Chunk& chunk, bool use);
-  void Free(Chunk& chunk);
-  void UnmapBlocks(const Extent& extent);
+  void Free(Chunk& chunk, Blocks* blocks);
+  template <typename Visit>
+  void ForBlocks(Blocks blocks, bool used, const Visit& visit) const;
+  void UnmapUnused(Blocks blocks);
+  bool PopulateUsed(Blocks blocks);
+  bool Load(Chunk& chunk, bool populated);
   bool LoadExtent(Extent& extent, std::byte* slot);
-  bool Load(Chunk& chunk);
+  int ReadToSlot(const Extent& extent, std::byte* slot) const;
+  int MapAlone(Extent& extent);
   bool LoadStaying(uint32_t segment);
   bool CheckSegment(uint32_t segment, const std::byte* data);
-  bool Fail(Code code, uint64_t bytes, int error);
+  bool Fail(uint64_t bytes, int error);
   void CountRead(uint64_t bytes, double seconds);
   void CountHeld();
   uint64_t PositionOf(uint64_t offset) const;  // in the mapping's pages
   uint64_t MappedEnd() const;
   Blocks BlocksOf(const Extent& extent) const;
+  Blocks BlocksOf(const Chunk& chunk) const;  // from the first to the last
 
   const platform::File* file_ = nullptr;
   const Pack* pack_ = nullptr;
@@ -168,11 +196,15 @@ class Streamer {
   Array<bool> elsewhere_;              // of steps: their weights are none of uses_
   Array<Extent> extents_;
   Array<Chunk> chunks_;
-  Array<uint16_t> block_users_;        // loaded extents in each block of the mapping
+  Array<uint32_t> block_users_;        // loaded extents in each block of the mapping
   size_t num_chunks_ = 0;
   bool in_blocks_ = false;             // mapped extents are mapped, and counted, in whole blocks
   ResidencyPlan plan_;
+  uint64_t limit_ = 0;                 // of SetLimit
+  Span<const double> step_seconds_;
   bool keeps_all_ = true;
+  bool for_cached_ = false;            // the plan is for weights that are in the page cache
+  bool too_small_for_cached_ = false;  // the limit, for such a plan
   PageCache page_cache_ = PageCache::kAuto;
   bool caches_ = true;                 // what is read may stay in the page cache
   bool trimmed_ = false;
@@ -194,6 +226,8 @@ class Streamer {
   std::atomic<uint64_t> released_{0};
   std::atomic<uint64_t> wake_at_{~uint64_t{0}};  // the reading thread waits until this many are released
   std::atomic<bool> trim_{false};
+  bool warm_ = false;         // in this run the computing thread maps chunks itself
+  size_t cached_chunks_ = 0;  // about as many of the last ones were in the page cache; each that was not takes some off
   // Under mutex_.
   bool computing_waits_ = false;
   bool loading_ = false;

@@ -11,6 +11,7 @@ namespace {
 
 // Read-ahead goes on when this share of the window is free: threads should not wake each other for every chunk.
 constexpr uint64_t kWakeShare = 4;
+constexpr uint64_t kWakeShareCached = 2;  // of weights that are in the page cache: nothing has to be hidden
 constexpr uint64_t kAhead = 2;  // chunks ahead of the computation after Trim
 
 }  // namespace
@@ -41,23 +42,67 @@ void Streamer::ReadAhead() {
     }
     loading_ = true;
     mutex_.Release();
-    const bool loaded = Load(*chunk);
+    const uint64_t reads = platform::PageReads();
+    const bool loaded = Load(*chunk, false);
+    const bool cached = platform::PageReads() == reads;
     mutex_.Acquire();
     loading_ = false;
-    CountHeld();
-    if (loaded) {
-      loaded_.store(number + 1, std::memory_order_release);
-    } else {
-      failure_ = load_status_;
-    }
+    FinishLoad(number, loaded, cached);
     if (computing_waits_ || !reading_) arrived_.NotifyAll();
   }
 }
 
+// cached: nobody waited for the disk.
+void Streamer::FinishLoad(uint64_t number, bool loaded, bool cached) {
+  CountHeld();
+  if (!loaded) {
+    failure_ = load_status_;
+    return;
+  }
+  if (cached && chunks_[number % num_chunks_].slot_bytes == 0) {
+    cached_chunks_ = std::min(cached_chunks_ + 1, num_chunks_);
+  } else {
+    cached_chunks_ -= std::min(cached_chunks_, (num_chunks_ + 2) / 3);
+  }
+  loaded_.store(number + 1, std::memory_order_release);
+}
+
+// The reading thread's work on the computing one, for as many chunks at a time as there is room for. It ends where
+// chunks turn out not to be in the page cache any more.
+void Streamer::LoadHere(uint64_t number) {
+  const platform::Lock lock(mutex_);
+  while (warm_ && failure_.ok() && loaded_.load(std::memory_order_relaxed) <= number) {
+    const uint64_t first = loaded_.load(std::memory_order_relaxed);
+    uint64_t end = ReserveChunks(first);
+    if (end == first) {
+      FreeReleased();
+      end = ReserveChunks(first);
+    }
+    Blocks blocks;
+    for (uint64_t t = first; t < end; ++t) blocks.Add(BlocksOf(chunks_[t % num_chunks_]));
+    const uint64_t reads = platform::PageReads();
+    bool loaded = PopulateUsed(blocks);
+    const bool cached = platform::PageReads() == reads;
+    for (uint64_t t = first; t < end && failure_.ok(); ++t) {
+      loaded = loaded && Load(chunks_[t % num_chunks_], true);
+      FinishLoad(t, loaded, cached || t > first);
+    }
+    warm_ = end > first && 2 * cached_chunks_ >= num_chunks_;
+  }
+  if (warm_) return;
+  reading_ = true;
+  room_.NotifyAll();
+}
+
+// Returns the first that has no room.
+uint64_t Streamer::ReserveChunks(uint64_t number) {
+  while (IsWanted(number) && ReserveRoom(chunks_[number % num_chunks_])) ++number;
+  return number;
+}
+
 bool Streamer::IsWanted(uint64_t number) const {
-  const uint64_t released = released_.load();
-  if (trimmed_ && number >= released + kAhead) return false;
-  return number < (keeps_all_ ? num_chunks_ : released + num_chunks_);
+  if (trimmed_ && number >= released_.load() + kAhead) return false;
+  return number < (keeps_all_ ? num_chunks_ : freed_ + num_chunks_);
 }
 
 // Sleeps until there may be room for a chunk, or something else to do. Returns at once where that has happened already.
@@ -67,8 +112,9 @@ void Streamer::WaitForRoom(const Chunk* chunk) {
     at = released_.load() + 1;
   } else if (chunk != nullptr && !keeps_all_) {
     const uint64_t loaded = loaded_.load(std::memory_order_relaxed);
+    const uint64_t wanted = plan_.window_bytes / (for_cached_ ? kWakeShareCached : kWakeShare);
     at = freed_;
-    for (uint64_t bytes = 0; at < loaded && bytes < plan_.window_bytes / kWakeShare; ++at) bytes += chunks_[at % num_chunks_].bytes;
+    for (uint64_t bytes = 0; at < loaded && bytes < wanted; ++at) bytes += chunks_[at % num_chunks_].bytes;
     at = std::max(at, freed_ + 1);
   }
   wake_at_.store(at);
@@ -76,10 +122,13 @@ void Streamer::WaitForRoom(const Chunk* chunk) {
   wake_at_.store(~uint64_t{0});
 }
 
+// All blocks at once: each time that pages are taken from a process, all processors that it runs on are interrupted.
 void Streamer::FreeReleased() {
   if (keeps_all_) return;
+  Blocks blocks;
   const uint64_t released = released_.load();
-  for (; freed_ < released; ++freed_) Free(chunks_[freed_ % num_chunks_]);
+  for (; freed_ < released; ++freed_) Free(chunks_[freed_ % num_chunks_], &blocks);
+  UnmapUnused(blocks);
 }
 
 uint64_t Streamer::PositionOf(uint64_t offset) const {
@@ -91,6 +140,14 @@ uint64_t Streamer::MappedEnd() const { return RoundUp(mapping_.base_bytes, platf
 Streamer::Blocks Streamer::BlocksOf(const Extent& extent) const {
   const uint64_t begin = PositionOf(extent.offset);
   return {begin / kBlock, (begin + extent.bytes + kBlock - 1) / kBlock};
+}
+
+Streamer::Blocks Streamer::BlocksOf(const Chunk& chunk) const {
+  Blocks blocks;
+  for (uint32_t i = 0; i < chunk.num_extents; ++i) {
+    if (extents_[chunk.first_extent + i].mapped) blocks.Add(BlocksOf(extents_[chunk.first_extent + i]));
+  }
+  return blocks;
 }
 
 bool Streamer::ReserveRoom(Chunk& chunk) {
@@ -150,36 +207,45 @@ uint64_t Streamer::UseBlocks(const Chunk& chunk, bool use) {
   return alone;
 }
 
-void Streamer::Free(Chunk& chunk) {
+// Adds the blocks that it used to `blocks`: who calls it gives those back that have no user.
+void Streamer::Free(Chunk& chunk, Blocks* blocks) {
   if (!chunk.held) return;
   chunk.held = false;
   if (chunk.slot_bytes > 0) ring_.Give(chunk.slot, chunk.slot_bytes);
-  for (uint32_t i = 0; i < chunk.num_extents; ++i) {
-    Extent& extent = extents_[chunk.first_extent + i];
-    if (extent.mapped && in_blocks_) UnmapBlocks(extent);
-    platform::File::Unmap(&extent.own);
+  if (in_blocks_) {
+    blocks->Add(BlocksOf(chunk));
+    mapped_bytes_ -= UseBlocks(chunk, false) * kBlock;
   }
+  for (uint32_t i = 0; i < chunk.num_extents; ++i) platform::File::Unmap(&extents_[chunk.first_extent + i].own);
   mapped_bytes_ -= chunk.mapped_bytes;
 }
 
-// Gives back the blocks that no other extent uses.
-void Streamer::UnmapBlocks(const Extent& extent) {
-  const Blocks range = BlocksOf(extent);
-  uint64_t unused = range.begin;  // from here on they have no user and are still mapped
-  for (uint64_t b = range.begin; b <= range.end; ++b) {
-    if (b < range.end && --block_users_[b] == 0) {
-      mapped_bytes_ -= kBlock;
-      continue;
-    }
+// Calls visit(begin, bytes) for each run of blocks with users, or without.
+template <typename Visit>
+void Streamer::ForBlocks(Blocks blocks, bool used, const Visit& visit) const {
+  for (uint64_t b = blocks.begin; b < blocks.end; ++b) {
+    const uint64_t begin = b;
+    while (b < blocks.end && (block_users_[b] > 0) == used) ++b;
     const uint64_t end = std::min(b * kBlock, MappedEnd());
-    if (end > unused * kBlock) {
-      platform::Discard(static_cast<std::byte*>(mapping_.base) + unused * kBlock, static_cast<size_t>(end - unused * kBlock));
-    }
-    unused = b + 1;
+    if (b > begin) visit(static_cast<std::byte*>(mapping_.base) + begin * kBlock, static_cast<size_t>(end - begin * kBlock));
   }
 }
 
-bool Streamer::Load(Chunk& chunk) {
+void Streamer::UnmapUnused(Blocks blocks) {
+  ForBlocks(blocks, false, [](std::byte* begin, size_t bytes) { platform::Discard(begin, bytes); });
+}
+
+bool Streamer::PopulateUsed(Blocks blocks) {
+  bool good = true;
+  ForBlocks(blocks, true, [&](std::byte* begin, size_t bytes) {
+    const int error = good ? platform::Populate(begin, bytes) : 0;
+    if (error != 0) good = Fail(bytes, error);
+  });
+  return good;
+}
+
+bool Streamer::Load(Chunk& chunk, bool populated) {
+  if (in_blocks_ && !populated && !PopulateUsed(BlocksOf(chunk))) return false;
   for (uint32_t u = chunk.first_use; u < chunk.first_use + chunk.num_uses; ++u) {
     if (plan_.stays[uses_[u].segment] && !LoadStaying(uses_[u].segment)) return false;
   }
@@ -193,34 +259,31 @@ bool Streamer::Load(Chunk& chunk) {
 }
 
 bool Streamer::LoadExtent(Extent& extent, std::byte* slot) {
-  const double start = platform::Now();
-  const std::byte* data = nullptr;
-  int error = 0;
-  if (!extent.mapped) {
-    const uint64_t begin = file_->DirectStart(extent.offset);
-    error = file_->ReadDirect(begin, slot, static_cast<size_t>(RoundUp(extent.offset + extent.bytes - begin, kDirect)));
-    data = slot + (extent.offset - begin);
-  } else if (in_blocks_) {
-    const Blocks range = BlocksOf(extent);
-    const uint64_t end = std::min(range.end * kBlock, MappedEnd());
-    error = platform::Populate(static_cast<std::byte*>(mapping_.base) + range.begin * kBlock,
-                               static_cast<size_t>(end - range.begin * kBlock));
-    data = mapping_.data + extent.offset;
-  } else {
-    error = file_->Map(extent.offset, static_cast<size_t>(extent.bytes), &extent.own);
-    if (error == 0) {
-      error = platform::Populate(extent.own.base, static_cast<size_t>(RoundUp(extent.own.base_bytes, platform::PageBytes())));
-    }
-    data = extent.own.data;
+  const std::byte* data = mapping_.data + extent.offset;
+  if (!extent.mapped || !in_blocks_) {
+    const double start = platform::Now();
+    const int error = extent.mapped ? MapAlone(extent) : ReadToSlot(extent, slot);
+    if (error != 0) return Fail(extent.bytes, error);
+    CountRead(extent.bytes, platform::Now() - start);
+    data = extent.mapped ? extent.own.data : slot + (extent.offset - file_->DirectStart(extent.offset));
   }
-  if (error != 0) return Fail(Code::kIo, extent.bytes, error);
-  CountRead(extent.bytes, platform::Now() - start);
   for (uint32_t u = extent.first_use; u < extent.first_use + extent.num_uses; ++u) {
     const uint32_t segment = uses_[u].segment;
     use_data_[u] = data + (pack_->segments[segment].offset - extent.offset);
     if (!CheckSegment(segment, use_data_[u])) return false;
   }
   return true;
+}
+
+int Streamer::ReadToSlot(const Extent& extent, std::byte* slot) const {
+  const uint64_t begin = file_->DirectStart(extent.offset);
+  return file_->ReadDirect(begin, slot, static_cast<size_t>(RoundUp(extent.offset + extent.bytes - begin, kDirect)));
+}
+
+int Streamer::MapAlone(Extent& extent) {
+  const int error = file_->Map(extent.offset, static_cast<size_t>(extent.bytes), &extent.own);
+  if (error != 0) return error;
+  return platform::Populate(extent.own.base, static_cast<size_t>(RoundUp(extent.own.base_bytes, platform::PageBytes())));
 }
 
 bool Streamer::LoadStaying(uint32_t number) {
@@ -236,7 +299,7 @@ bool Streamer::LoadStaying(uint32_t number) {
     const uint64_t end = RoundUp(PositionOf(segment.offset) + segment.bytes, page);
     error = platform::Populate(static_cast<std::byte*>(mapping_.base) + begin, static_cast<size_t>(end - begin));
   }
-  if (error != 0) return Fail(Code::kIo, segment.bytes, error);
+  if (error != 0) return Fail(segment.bytes, error);
   CountRead(segment.bytes, platform::Now() - start);
   if (file_->memory() == nullptr) staying_bytes_ += segment_bytes_[number];
   if (!CheckSegment(number, segments_[number])) return false;
@@ -255,8 +318,8 @@ bool Streamer::CheckSegment(uint32_t number, const std::byte* data) {
   return true;
 }
 
-bool Streamer::Fail(Code code, uint64_t bytes, int error) {
-  load_status_ = load_text_.Fail(code, kUnreadable, static_cast<unsigned long long>(bytes), std::strerror(error));
+bool Streamer::Fail(uint64_t bytes, int error) {
+  load_status_ = load_text_.Fail(Code::kIo, kUnreadable, static_cast<unsigned long long>(bytes), std::strerror(error));
   return false;
 }
 
