@@ -48,6 +48,9 @@ else()
   string(APPEND disabled "|HWY_AVX3")
 endif()
 target_compile_definitions(wherry_objects PUBLIC "HWY_DISABLED_TARGETS=(${disabled})")
+# Its headers alone are used; what its assertions would call is in its library. They are on without optimisation and
+# under sanitizers.
+target_compile_definitions(wherry_objects PUBLIC HWY_IS_DEBUG_BUILD=0)
 
 # Products of 8-bit codes and of halves have levels of their own, written in intrinsics: only those files are compiled for
 # them. GCC before 12 has no AVX512-FP16.
