@@ -3,7 +3,8 @@
     python tests/sanitize.py [--count N] [--only address|thread]
 
 AddressSanitizer and UndefinedBehaviorSanitizer see every pack with 1, 2 and 3 threads, and the fuzzer; ThreadSanitizer
-sees every pack with 3 threads, and handles that run at once. Everything is kept in build/sanitize.
+sees every pack with 3 threads, and handles that run at once. Both see every pack with budgets that change and memory
+that is taken away as it runs, and cut off and resumed from checkpoints. Everything is kept in build/sanitize.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ _OPTIONS = {
     "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1",
     "TSAN_OPTIONS": "halt_on_error=1:second_deadlock_stack=1",
 }
-SCHEMES = (None, "int8", "float16", "minmax:8", "minmax:5:channel")
+SCHEMES = (None, "int8", "int8-weights", "float16", "float16-arithmetic", "minmax:8", "minmax:5:channel")
 
 
 @dataclass(frozen=True)
@@ -132,6 +133,11 @@ def run(one: Build, paths: list[Path], threads: tuple[int, ...]) -> None:
         raise SystemExit(f"{one.name}: outputs depend on the number of threads")
 
 
+def press(one: Build, paths: list[Path]) -> None:
+    print(f"== {one.name}: {len(paths)} packs short of memory, and resumed", flush=True)
+    _call(one.harness, "memory", 2, PLACE / f"{one.name}.checkpoint", *paths)
+
+
 def fuzz(one: Build, paths: list[Path], count: int) -> None:
     print(f"== {one.name}: {count} changed packs of each of {len(paths)}", flush=True)
     _call(
@@ -151,6 +157,7 @@ def main() -> int:
             build(one)
         every, small = packs()
         for one in chosen:
+            press(one, every)
             if one.name == "address":
                 run(one, every, (1, 2, 3))
                 fuzz(one, small, args.count)

@@ -2,6 +2,10 @@
  *
  * harness run THREADS PACK...   each pack from its path and from memory, twice; prints a digest of its outputs
  * harness apart PACK            two handles on two threads at once, a third thread cancels one of them
+ * harness memory THREADS FILE PACK...
+ *                               each pack with budgets that change between runs, with and without the page cache,
+ *                               while another thread gives back memory; then cut off after each partition and resumed
+ *                               from a checkpoint in FILE
  * harness fuzz THREADS          packs from standard input, each 8 bytes of length (little-endian) and its bytes; prints
  *                               "N status" for each. A pack may be refused, and must not do harm.
  */
@@ -9,6 +13,7 @@
 #include <inttypes.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -177,6 +182,101 @@ static int run_apart(const char* path) {
   return good ? 0 : 1;
 }
 
+typedef struct trimmer {
+  wherry_model* model;
+  atomic_int stop;
+} trimmer;
+
+static void* trim_often(void* argument) {
+  trimmer* t = argument;
+  while (!atomic_load(&t->stop)) {
+    (void)wherry_trim_memory(t->model);
+    const struct timespec pause = {0, 300000};
+    (void)nanosleep(&pause, NULL);
+  }
+  return NULL;
+}
+
+static int run_budgets(const char* path, const wherry_options* options, uint64_t expected) {
+  wherry_model* model = NULL;
+  wherry_status status = wherry_open_path(path, options, &model);
+  if (status != WHERRY_OK) return report(path, model, status);
+  const uint64_t least = options->memory_budget;
+  const uint64_t budgets[] = {least, least + least / 4, 0, least + 1, least};
+  trimmer trim;
+  trim.model = model;
+  atomic_init(&trim.stop, 0);
+  pthread_t thread;
+  (void)pthread_create(&thread, NULL, &trim_often, &trim);
+  int differs = 0;
+  for (size_t i = 0; i < sizeof(budgets) / sizeof(*budgets) && status == WHERRY_OK; ++i) {
+    status = wherry_set_memory_budget(model, budgets[i]);
+    uint64_t found = 0;
+    if (status == WHERRY_OK) status = run_model(model, 2, &found);
+    differs |= found != expected;
+  }
+  atomic_store(&trim.stop, 1);
+  (void)pthread_join(thread, NULL);
+  if (status != WHERRY_OK) return report(path, model, status);
+  const int refused = least == 0 || wherry_set_memory_budget(model, least - 1) == WHERRY_BUDGET_TOO_SMALL;
+  wherry_close(model);
+  if (differs) (void)fprintf(stderr, "%s: outputs depend on the budget\n", path);
+  if (!refused) (void)fprintf(stderr, "%s: a budget below the smallest is taken\n", path);
+  return differs || !refused;
+}
+
+static int cut_off(void* user, int32_t done, int32_t partitions) {
+  (void)partitions;
+  return done == *(const int32_t*)user;
+}
+
+static int run_resumed(const char* path, const wherry_options* options, const char* file, int32_t partitions,
+                       uint64_t expected) {
+  for (int32_t cut = 1; cut < partitions; ++cut) {
+    (void)remove(file);
+    uint64_t found = 0;
+    for (int turn = 0; turn < 2; ++turn) {
+      wherry_model* model = NULL;
+      wherry_status status = wherry_open_path(path, options, &model);
+      if (status == WHERRY_OK) status = wherry_set_checkpoint(model, file);
+      if (status == WHERRY_OK && turn == 0) status = wherry_set_progress(model, &cut_off, &cut);
+      if (status == WHERRY_OK) status = run_model(model, 1, &found);
+      wherry_stats stats = {0};
+      (void)wherry_get_stats(model, &stats);
+      if (status != (turn == 0 ? WHERRY_CANCELLED : WHERRY_OK)) return report(path, model, status);
+      wherry_close(model);
+      if (turn == 1 && (found != expected || stats.first_partition != cut)) {
+        (void)fprintf(stderr, "%s: cut off after %d partitions, it goes on at %d, outputs %s\n", path, (int)cut,
+                      (int)stats.first_partition, found == expected ? "equal" : "differ");
+        return 1;
+      }
+    }
+  }
+  (void)remove(file);
+  return 0;
+}
+
+static int run_memory(int threads, const char* file, int count, char** paths) {
+  for (int i = 0; i < count; ++i) {
+    wherry_options options = {threads, 0, WHERRY_CACHE_AUTO};
+    wherry_model* model = NULL;
+    uint64_t expected = 0;
+    wherry_status status = wherry_open_path(paths[i], &options, &model);
+    if (status == WHERRY_OK) status = run_model(model, 1, &expected);
+    wherry_stats stats = {0};
+    (void)wherry_get_stats(model, &stats);
+    if (status != WHERRY_OK) return report(paths[i], model, status);
+    wherry_close(model);
+    options.memory_budget = stats.memory_needed;
+    for (int cache = WHERRY_CACHE_AUTO; cache <= WHERRY_CACHE_LEAVE; ++cache) {
+      options.page_cache = (wherry_page_cache)cache;
+      if (run_budgets(paths[i], &options, expected) != 0) return 1;
+    }
+    if (run_resumed(paths[i], &options, file, stats.partitions, expected) != 0) return 1;
+  }
+  return 0;
+}
+
 static int fuzz(int threads) {
   const wherry_options options = {threads, kFuzzBudget, WHERRY_CACHE_AUTO};
   struct sigaction action;
@@ -206,8 +306,9 @@ static int fuzz(int threads) {
 
 int main(int argc, char** argv) {
   if (argc >= 4 && strcmp(argv[1], "run") == 0) return run_packs(atoi(argv[2]), argc - 3, argv + 3);
+  if (argc >= 5 && strcmp(argv[1], "memory") == 0) return run_memory(atoi(argv[2]), argv[3], argc - 4, argv + 4);
   if (argc == 3 && strcmp(argv[1], "apart") == 0) return run_apart(argv[2]);
   if (argc == 3 && strcmp(argv[1], "fuzz") == 0) return fuzz(atoi(argv[2]));
-  (void)fprintf(stderr, "usage: harness run THREADS PACK... | apart PACK | fuzz THREADS\n");
+  (void)fprintf(stderr, "usage: harness run THREADS PACK... | apart PACK | memory THREADS FILE PACK... | fuzz THREADS\n");
   return 2;
 }
