@@ -10,9 +10,9 @@
 #define WHERRY_MATH_GEMM_UNITS_
 namespace wherry::math {
 
-// Parts of several tiles share the rows evenly, and so do their tiles; where there are few, parts are whole tiles.
+// Parts of at least one and a half tiles share the rows evenly, and so do their tiles; smaller parts are whole tiles.
 inline int64_t RowUnit(int64_t m, int64_t tile_rows, int64_t row_parts) {
-  return m >= 2 * tile_rows * row_parts ? 1 : tile_rows;
+  return 2 * m >= 3 * tile_rows * row_parts ? 1 : tile_rows;
 }
 
 // Pairs of panels, which a tile takes, where that makes no part longer.
@@ -379,7 +379,7 @@ constexpr int64_t kTasksPerThread = 4;
 // Behind the multiplies of so many rows a panel of B arrives: from the second-level cache, or from further away.
 constexpr double kNearRows = 24.0;
 constexpr double kFarRows = 40.0;
-constexpr double kNearBytes = 700e3;
+constexpr double kNearBytes = 1.3e6;
 
 // Relative time of the slowest task when the work is cut like this. Units: vector operations for each k, roughly.
 double Cost(const GemmPlan& plan, int threads, int64_t tile_rows, int64_t row_parts, int64_t column_parts) {

@@ -21,7 +21,7 @@ inline Status PrepareUnary(PrepareContext& context, DType in, DType out) {
 }
 
 // Elements that are worth a thread of their own.
-inline constexpr int64_t kElementwiseGrain = 16384;
+inline constexpr int64_t kElementwiseGrain = 4096;
 
 // out[i] = f(in[i]). Works in place.
 template <typename In, typename Out, typename F>
