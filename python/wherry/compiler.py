@@ -18,6 +18,7 @@ from wherry.ops.rules import WeightUse
 from wherry.output_error import FloatReference
 from wherry.output_error import Samples as SampleInputs
 from wherry.plan.arena import plan_arena
+from wherry.plan.bands import band_rows
 from wherry.plan.lower import lower
 from wherry.plan.partition import Partition, by_count, by_limit
 from wherry.plan.program import Program
@@ -50,7 +51,7 @@ class CompileReport:
     """What `compile` made. Sizes in bytes, times in seconds.
 
     arena_bytes: what tensors take; arena_lower_bound: those that live together at the worst moment; order_lower_bound:
-    what some moment needs in every order of the steps
+    what some moment needs in every order of the steps; no more than arena_lower_bound where layers run in bands of rows
     """
 
     pack: str
@@ -213,6 +214,7 @@ def compile(
     start = time.perf_counter()
     program = lower(graph)
     check_finite(program)
+    band_rows(program)
     plan_arena(program)
     slice_columns(program)
     seconds["plan"] = time.perf_counter() - start

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from wherry.ops.catalog import Catalog
 from wherry.ops.cost import macs
 from wherry.plan.program import Program, ProgramTensor, Step
+from wherry.plan.windows import Axis, axes_of
 
 KERNEL = "ConvChain_f32_wf32"
 _OPS = {"Conv2D_f32_wf32": 0, "DepthwiseConv2dNative_f32_wf32": 1}
@@ -38,25 +39,10 @@ _RANGES = 2  # of rows, one for each thread, that overlap at their edges
 
 
 @dataclass(frozen=True)
-class _Axis:
-    size: int
-    stride: int
-    dilation: int
-    before: int
-    after: int
-    extent: int
-
-    def reads(self, begin: int, end: int) -> tuple[int, int]:
-        """The input rows that output rows read."""
-        first = min(max(begin * self.stride - self.before, 0), self.size)
-        return first, min(max((end - 1) * self.stride - self.before + self.extent, first), self.size)
-
-
-@dataclass(frozen=True)
 class _Part:
     step: Step
     op: int
-    axes: tuple[_Axis, _Axis]
+    axes: tuple[Axis, Axis]
 
     @property
     def image(self) -> ProgramTensor:
@@ -101,30 +87,18 @@ def _part(step: Step) -> _Part | None:
     op = _OPS.get(step.kernel)
     if op is None or step.attrs.get("activation", "") == "LeakyRelu":
         return None
-    image, filter_shape, result = step.inputs[0], step.inputs[1].shape, step.outputs[0]
+    image, filter_shape = step.inputs[0], step.inputs[1].shape
     if image.storage is None or len(image.shape) != 4:
         return None
-    paddings = list(step.attrs.get("explicit_paddings", []))
-    axes = []
-    for number in (1, 2):
-        stride = int(step.attrs["strides"][number])
-        dilation = int((step.attrs.get("dilations") or [1, 1, 1, 1])[number])
-        extent = (filter_shape[number - 1] - 1) * dilation + 1
-        before, after = 0, 0
-        if step.attrs["padding"] == "SAME":
-            needed = max((result.shape[number] - 1) * stride + extent - image.shape[number], 0)
-            before, after = needed // 2, needed - needed // 2
-        elif step.attrs["padding"] == "EXPLICIT":
-            before, after = paddings[2 * number : 2 * number + 2]
-        if max(stride, dilation, before, after) > _MOST_STEP:
-            return None
-        axes.append(_Axis(image.shape[number], stride, dilation, before, after, extent))
+    axes = axes_of(step, filter_shape)
+    if any(max(axis.stride, axis.dilation, axis.before, axis.after) > _MOST_STEP for axis in axes):
+        return None
     if op == 0:
         # Grouped convolutions have a loop of their own, and 3x3 filters at stride 1 have Winograd.
         strided = min(axis.stride for axis in axes) > 1
         if filter_shape[2] != image.shape[3] or not (strided or filter_shape[:2] == (1, 1)):
             return None
-    return _Part(step, op, (axes[0], axes[1]))
+    return _Part(step, op, axes)
 
 
 def _cut(run: Sequence[_Part]) -> list[Step]:

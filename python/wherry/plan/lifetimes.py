@@ -29,7 +29,10 @@ def may_take_over(step: Step, position: int, output: ProgramTensor) -> bool:
 
 
 def set_lifetimes(program: Program) -> None:
-    """Fills first and last of every storage, and lets outputs take over inputs' memory where the op allows it."""
+    """Fills first and last of every storage, and lets outputs take over inputs' memory where the op allows it.
+
+    May be called again when steps have been replaced; outputs that took over an input's memory keep it.
+    """
     for storage in {id(t.storage): t.storage for s in program.steps for t in (*s.inputs, *s.outputs)}.values():
         if storage is not None:
             storage.first = storage.last = -1
@@ -50,7 +53,8 @@ def set_lifetimes(program: Program) -> None:
             if tensor.storage is None:
                 continue
             own = tensor.storage
-            heir = _inheritable(step, tensor, i, last_use, taken)
+            in_place = any(other.storage is own for other in step.inputs)  # found before
+            heir = None if in_place else _inheritable(step, tensor, i, last_use, taken)
             if heir is not None:
                 taken.add(id(heir))
                 last_use[id(heir)] = last_use[id(own)]

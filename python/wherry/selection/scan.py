@@ -88,6 +88,7 @@ def scan(
             _no_options(path, quantize, signature, input_shapes, outputs)
             return read_json(path)
     from wherry.compiler import optimised
+    from wherry.plan.bands import band_rows
     from wherry.plan.lower import lower
     from wherry.quantize import half_layers, integer_layers, parse_scheme, quantize_weights, set_arithmetic
 
@@ -102,7 +103,9 @@ def scan(
         if scheme.halves:
             set_arithmetic(half_layers(graph), True)
     source = Path(model).name if isinstance(model, str | os.PathLike) else type(model).__name__
-    report = scan_program(lower(graph), source)
+    program = lower(graph)
+    band_rows(program)  # copies the input where the first layers are cut
+    report = scan_program(program, source)
     return merge([report, _fallbacks(report)])
 
 
