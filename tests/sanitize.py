@@ -81,6 +81,7 @@ def packs() -> tuple[list[Path], list[Path]]:
     import copy
 
     import many_ops
+    import streamed
     import support
     import wherry
     import zoo
@@ -110,7 +111,8 @@ def packs() -> tuple[list[Path], list[Path]]:
             partitions=threads,
         )  # fmt: skip
         small.append(path)
-    large = []
+    large = [folder / "streamed.wherry"]
+    wherry.compile(streamed.deep(), large[0], partitions=3, measure_outputs=False)
     for name in zoo.FAST:
         path = folder / f"zoo_{name}.wherry"
         wherry.compile(zoo.build(name), path, quantize="int8", partitions=4, measure_outputs=False)

@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "wherry/wherry.h"
@@ -202,7 +203,9 @@ static int run_budgets(const char* path, const wherry_options* options, uint64_t
   wherry_status status = wherry_open_path(path, options, &model);
   if (status != WHERRY_OK) return report(path, model, status);
   const uint64_t least = options->memory_budget;
-  const uint64_t budgets[] = {least, least + least / 4, 0, least + 1, least};
+  struct stat info;
+  const uint64_t bytes = stat(path, &info) == 0 ? (uint64_t)info.st_size : 0;
+  const uint64_t budgets[] = {least, least + least / 4, least + bytes / 4 * 3, 0, least + bytes / 2, least + 1, least};
   trimmer trim;
   trim.model = model;
   atomic_init(&trim.stop, 0);

@@ -9,26 +9,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import streamed
 import support
 import wherry
+from streamed import LAYERS, UNITS
 from wherry.errors import BudgetError, PackError, UsageError
 from wherry.pack.reader import read_pack
-
-LAYERS, UNITS = 24, 512  # a megabyte of weights in each
 
 
 @pytest.fixture(scope="module")
 def deep(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A pack of 24 MB: dense layers, and one weight that three steps share."""
-    import keras
-
-    keras.utils.set_random_seed(3)
-    x = first = keras.Input((UNITS,), name="x", batch_size=1)
-    shared = keras.layers.Dense(UNITS, activation="tanh", name="shared")
-    for i in range(LAYERS):
-        x = shared(x) if i % 8 == 7 else keras.layers.Dense(UNITS, activation="tanh", name=f"dense{i}")(x)
     path = tmp_path_factory.mktemp("deep") / "deep.wherry"
-    wherry.compile(keras.Model(first, x, name="deep"), path, partitions=3)
+    wherry.compile(streamed.deep(), path, partitions=3)
     return path
 
 
@@ -50,9 +42,9 @@ def test_a_step_has_its_segment_and_a_shared_weight_one_of_its_own(deep: Path) -
         for tensor in step.inputs:
             if tensor is not None and pack.tensors[tensor].place.name == "SEGMENT":
                 users.setdefault(pack.tensors[tensor].owner, set()).add(number)
-    streamed = {segment: steps for segment, steps in users.items() if not pack.segments[segment].resident}
-    assert sorted(len(steps) for steps in streamed.values()) == [1] * (LAYERS - 3) + [3, LAYERS]  # all biases are zeros
-    firsts = [min(streamed[segment]) for segment in sorted(streamed)]
+    weights = {segment: steps for segment, steps in users.items() if not pack.segments[segment].resident}
+    assert sorted(len(steps) for steps in weights.values()) == [1] * (LAYERS - 3) + [3, LAYERS]  # all biases are zeros
+    firsts = [min(weights[segment]) for segment in sorted(weights)]
     assert firsts == sorted(firsts), "segments lie in the order in which steps first need them"
 
 
@@ -92,6 +84,26 @@ def test_a_file_of_which_the_cache_has_a_part(deep: Path, tmp_path: Path, share:
             for _ in range(3):
                 assert support.same_bits(executor.run(given()), wanted)
             assert executor.stats.peak_bytes <= budget
+
+
+@pytest.mark.parametrize("page_cache", ["auto", "leave"])
+@pytest.mark.parametrize("budget", [12_000_000, 20_000_000])
+def test_weights_leave_the_page_cache_and_come_back(deep: Path, tmp_path: Path, page_cache: str, budget: int) -> None:
+    path = tmp_path / "moving.wherry"
+    path.write_bytes(deep.read_bytes())
+    with wherry.Executor(path, threads=2) as executor:
+        wanted = executor.run(given())
+    with wherry.Executor(path, threads=2, memory_budget=budget, page_cache=page_cache) as executor:
+        for turn in range(4):
+            for _ in range(3):
+                assert support.same_bits(executor.run(given()), wanted)
+            assert executor.stats.peak_bytes <= budget
+            if turn == 1:
+                executor.trim_memory()
+            if turn < 3:
+                forget(path)
+            if turn == 2:
+                path.read_bytes()
 
 
 def test_reading_past_the_cache_leaves_it_alone(deep: Path, tmp_path: Path) -> None:
