@@ -191,6 +191,11 @@ def _outermost(x: Any) -> dict[str, Any]:
     return {"joined": joined, "stacked": stacked, "b": tf.sigmoid(b), "one": tf.concat([c, x[0, 0]], 0)}
 
 
+def _named(value: Any) -> str:
+    """The same in every process that collects the tests."""
+    return str(getattr(value, "__name__", value))
+
+
 CASES = [(_dense_block, (1, 9, 9, 8)), (_outermost, (1, 4, 13, 3))]
 
 
@@ -209,7 +214,7 @@ def _pack(graph: Graph, path: Path, views: bool, monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize("quantize", [None, "int8", "int8-weights", "float16-arithmetic", "minmax:6"])
-@pytest.mark.parametrize(("function", "shape"), [*CASES, (_dense_block, (2, 6, 5, 8))], ids=str)
+@pytest.mark.parametrize(("function", "shape"), [*CASES, (_dense_block, (2, 6, 5, 8))], ids=_named)
 def test_the_same_bits_as_with_copies(
     function: Callable[..., Any], shape: tuple[int, ...], quantize: str | None, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -236,7 +241,7 @@ def test_the_same_bits_as_with_copies(
             np.testing.assert_allclose(np.frombuffer(wanted[name], np.float32), array.numpy().reshape(-1), 1e-4, 1e-5)
 
 
-@pytest.mark.parametrize(("function", "shape"), CASES, ids=str)
+@pytest.mark.parametrize(("function", "shape"), CASES, ids=_named)
 def test_checkpoints_hold_parts_that_cross(
     function: Callable[..., Any], shape: tuple[int, ...], tmp_path: Path
 ) -> None:
