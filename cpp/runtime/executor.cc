@@ -13,9 +13,21 @@ namespace {
 
 constexpr uint64_t kMaxScratch = uint64_t{1} << (sizeof(size_t) > 4 ? 46 : 30);
 
-// Until a step has run: what one thread does in a second, and what every step takes.
+// Until a step has run: what one thread does in a second, in floats and in whole numbers, and what every step takes. Only what
+// they are to each other and to reading matters, for what stays in memory (runtime/residency.h).
 constexpr double kGuessedMacsPerSecond = 2e10;
+constexpr double kGuessedCodeMacsPerSecond = 1e11;
 constexpr double kGuessedStepSeconds = 2e-6;
+
+// Of a kernel by its key: 8-bit codes are multiplied under keys in di8 and by QLinear ops.
+double GuessedMacsPerSecond(StringView key) {
+  const auto has = [key](StringView part, size_t at) {
+    return key.size >= part.size && std::memcmp(key.data + at, part.data, part.size) == 0;
+  };
+  const StringView dynamic = "_di8", fixed = "QLinear";
+  const bool codes = (key.size >= dynamic.size && has(dynamic, key.size - dynamic.size)) || has(fixed, 0);
+  return codes ? kGuessedCodeMacsPerSecond : kGuessedMacsPerSecond;
+}
 
 constexpr size_t RoundUp(size_t bytes, size_t to) { return (bytes + to - 1) / to * to; }
 
@@ -178,7 +190,9 @@ Status Executor::BuildSteps() {
     step.num_inputs = record.num_inputs;
     step.num_outputs = record.num_outputs;
     step.params = params_.data() + i * kParamsBytes;
-    step_seconds_[i] = kGuessedStepSeconds + 1e3 * static_cast<double>(record.kilo_macs) / kGuessedMacsPerSecond;
+    step_seconds_[i] = kGuessedStepSeconds + 1e3 * static_cast<double>(record.kilo_macs) /
+                                                 (GuessedMacsPerSecond(pack_.String(pack_.kernels[record.kernel])) *
+                                                  threads_.size());
     for (uint64_t k = 0; k < record.num_inputs; ++k) *next++ = &tensors_[pack_.indexes[record.inputs + k]];
     for (uint64_t k = 0; k < record.num_outputs; ++k) *next++ = &tensors_[pack_.indexes[record.outputs + k]];
     WHERRY_RETURN_IF_ERROR(PrepareStep(i, attributes.span()));

@@ -85,6 +85,8 @@ class Streamer {
   uint64_t peak_bytes() const { return peak_.load(std::memory_order_relaxed); }  // constants not among them
   double wait_seconds() const { return wait_seconds_; }                          // of Acquire, since Open
   const ResidencyPlan& plan() const { return plan_; }
+  // What a problem has to do with how weights are read here: its limit, window_extra and least_window.
+  static void SetLimits(uint64_t limit, bool for_cached, ResidencyProblem* problem);
 
  private:
   static constexpr uint32_t kNoChunk = 0xFFFFFFFFU;

@@ -21,16 +21,16 @@ ResidencyProblem Streamer::Problem(uint64_t limit, Span<const double> step_secon
   ResidencyProblem problem;
   problem.uses = {uses_.data(), uses_.size()};
   problem.segment_bytes = {segment_bytes_.data(), segment_bytes_.size()};
-  problem.window_extra = Slop();
   problem.step_seconds = step_seconds;
   problem.io = io_;
-  problem.limit = limit;
-  if (for_cached_) {
-    problem.least_window = limit;
-  } else if (limit >= 2 * kLeastBlocks * kBlock) {
-    problem.least_window = kLeastBlocks * kBlock;
-  }
+  SetLimits(limit, for_cached_, &problem);
   return problem;
+}
+
+void Streamer::SetLimits(uint64_t limit, bool for_cached, ResidencyProblem* problem) {
+  problem->window_extra = Slop();
+  problem->limit = limit;
+  problem->least_window = for_cached ? limit : limit >= 2 * kLeastBlocks * kBlock ? kLeastBlocks * kBlock : 0;
 }
 
 uint64_t Streamer::least_bytes() const {

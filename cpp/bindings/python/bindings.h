@@ -8,6 +8,7 @@ namespace wherry::python {
 
 void BindSingleKernel(pybind11::module_& module);
 void BindExecutor(pybind11::module_& module);
+void BindResidency(pybind11::module_& module);
 
 }  // namespace wherry::python
 

@@ -7,4 +7,5 @@ PYBIND11_MODULE(_native, module) {
   module.doc() = "Wherry's C++ runtime; use wherry.Executor.";
   wherry::python::BindSingleKernel(module);
   wherry::python::BindExecutor(module);
+  wherry::python::BindResidency(module);
 }

@@ -14,7 +14,9 @@ from wherry import __version__
 from wherry.errors import MissingKernelError, UsageError, WherryError
 from wherry.text import counted
 
-COMMANDS = ("scan", "header", "compile", "inspect", "build", "run", "bench", "report", "targets", "doctor")
+COMMANDS = (
+    "scan", "header", "compile", "inspect", "build", "run", "bench", "report", "plan", "calibrate", "targets", "doctor",
+)
 
 
 class _Parser(argparse.ArgumentParser):

@@ -70,13 +70,14 @@ class PackTensor:
 
 @dataclass(frozen=True)
 class PackStep:
-    """inputs and outputs are numbers of tensors; an input that is absent is None."""
+    """inputs and outputs are numbers of tensors; an input that is absent is None. kilo_macs: what it costs."""
 
     name: str
     kernel: str
     inputs: tuple[int | None, ...]
     outputs: tuple[int, ...]
     attributes: dict[str, int | float | str | list[int]]
+    kilo_macs: int
 
 
 @dataclass(frozen=True)
@@ -324,4 +325,5 @@ class _Metadata:
             inputs=tuple(None if t == fmt.NONE else t for t in inputs),
             outputs=self._run(int(row["outputs"]), int(row["num_outputs"])),
             attributes=dict(attributes[first : first + count]),
+            kilo_macs=int(row["kilo_macs"]),
         )
