@@ -87,6 +87,10 @@ def test_every_column_is_computed_once_and_grouped_filters_stay_whole(
         ends.append(sum(count for _, count in parts))
     assert sorted(ends) == [140, 144, 150, 200, 200, 200, 200, 300], "all but the grouped one"
     assert pack.largest_step_bytes < pack.weight_bytes / 4
+    compiled(path, "none", 1 << 40, monkeypatch)
+    whole = wherry.scan(path)
+    compiled(path, "none", 20_000, monkeypatch)
+    assert sum(use.macs for use in wherry.scan(path).kernels) == sum(use.macs for use in whole.kernels)
 
 
 def test_a_checkpoint_between_the_parts_of_a_layer_has_the_columns_that_are_there(

@@ -24,7 +24,7 @@ from wherry.pack.stored import StoredWeight
 from wherry.pack.weights import pack_row_major, pack_weight
 from wherry.plan.partition import Partition
 from wherry.plan.program import Program, ProgramTensor, Step, Weight
-from wherry.plan.slices import FIRST_COLUMN
+from wherry.plan.slices import FIRST_COLUMN, computed_shape
 from wherry.plan.weight_size import part_sizes
 
 _PIECE_BYTES = 1 << 21
@@ -287,7 +287,7 @@ class _Writer:
 def _kilo_macs(step: Step) -> int:
     outputs = [tensor.shape for tensor in step.outputs]
     if FIRST_COLUMN in step.attrs:
-        outputs[0] = (*outputs[0][:-1], step.inputs[1].shape[-1])
+        outputs[0] = computed_shape(outputs[0], step.inputs[1].shape)
     count = macs(step.op, [tensor.shape for tensor in step.inputs], outputs)
     return min(count // 1000, 0xFFFFFFFF)
 

@@ -11,6 +11,7 @@ transposed convolutions stay whole too.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -72,6 +73,11 @@ def _channels_are_columns(weight: Weight) -> bool:
     if not isinstance(value, QuantizedValue) or value.axis is None:
         return True
     return (value.axis - _AXES[weight.use]) % value.codes.ndim == 0
+
+
+def computed_shape(output: Sequence[int], weight: Sequence[int]) -> tuple[int, ...]:
+    """What of its output's shape a step with FIRST_COLUMN computes."""
+    return (*output[:-1], weight[-1])
 
 
 class _Cutter:

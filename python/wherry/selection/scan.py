@@ -13,6 +13,7 @@ from wherry.ops.cost import macs
 from wherry.pack.format import Place
 from wherry.pack.reader import Pack, is_pack, read_pack
 from wherry.plan.program import Program
+from wherry.plan.slices import FIRST_COLUMN, computed_shape
 from wherry.selection.report import ScannedModel, ScanReport, kernel_use, merge, read_json
 
 
@@ -41,7 +42,10 @@ def scan_pack(pack: Pack) -> ScanReport:
         inputs = [pack.tensors[number] for number in step.inputs if number is not None]
         held = [n for n in step.inputs if n is not None and pack.tensors[n].place is Place.SEGMENT and n not in seen]
         seen.update(held)
-        cost = macs(_op(step.kernel), [t.shape for t in inputs], [pack.tensors[n].shape for n in step.outputs])
+        outputs = [pack.tensors[n].shape for n in step.outputs]
+        if FIRST_COLUMN in step.attributes:
+            outputs[0] = computed_shape(outputs[0], inputs[1].shape)
+        cost = macs(_op(step.kernel), [t.shape for t in inputs], outputs)
         tally.add(step.kernel, sum(pack.tensors[n].stored_bytes for n in set(held)), cost)
     return tally.report(ScannedModel(pack.name, pack.path.name, len(pack.steps), pack.weight_bytes))
 
