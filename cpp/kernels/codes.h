@@ -46,26 +46,37 @@ inline void RunCodeGemm(const RunContext& context, const math::CodeGemmPlan& pla
   });
 }
 
+// Reads the attribute activation_bits of a kernel that makes codes of activations: 8, or 16 for two planes of bytes.
+inline Status ReadPlanes(const PrepareContext& context, int* planes) {
+  const int64_t bits = context.attrs().Int("activation_bits", 8);
+  if (bits != 8 && bits != 16) return context.Fail(Code::kCorrupt, "activation_bits must be 8 or 16");
+  *planes = static_cast<int>(bits / 8);
+  return Status::Ok();
+}
+
 // Rows that are quantized one by one. Where no two tasks of the product need the same row, a task quantizes its own, while
 // they are in its cache; else all are quantized first, into scratch memory.
 struct RowCodes {
   int64_t rows = 0;
   int64_t k = 0;
   int64_t leading = 0;  // zeros in front of each row's codes
+  int planes = 1;       // rows of bytes for each row: 2 for codes of 16 bits
   bool ahead = true;    // all rows first
 
   // Plans the product, and how its rows are quantized.
   math::CodeGemmPlan Plan(int64_t n, Isa isa, int threads) {
-    math::CodeGemmPlan plan = math::PlanCodeGemm(rows, k, n, true, isa, threads);
+    math::CodeGemmPlan plan = math::PlanCodeGemm(rows, k, n, planes, true, isa, threads);
     ahead = plan.column_parts != 1;
-    return ahead ? math::PlanCodeGemm(rows, k, n, false, isa, threads) : plan;
+    return ahead ? math::PlanCodeGemm(rows, k, n, planes, false, isa, threads) : plan;
   }
 
   int64_t stride() const { return math::CodeRowBytes(k, leading); }
-  size_t code_bytes() const { return ahead ? static_cast<size_t>(math::CodeRowsPadded(rows) * stride()) : 0; }
+  size_t code_bytes() const { return ahead ? static_cast<size_t>(math::CodeRowsPadded(rows * planes) * stride()) : 0; }
   size_t bytes() const { return code_bytes() + Align64(static_cast<size_t>(rows) * sizeof(math::CodeScale)); }
 
-  uint8_t* codes(std::byte* memory) const { return reinterpret_cast<uint8_t*>(memory); }
+  uint8_t* codes(std::byte* memory, int64_t row = 0) const {
+    return reinterpret_cast<uint8_t*>(memory) + row * planes * stride();
+  }
   math::CodeScale* scales(std::byte* memory) const {
     return reinterpret_cast<math::CodeScale*>(memory + code_bytes());
   }
@@ -74,6 +85,7 @@ struct RowCodes {
     view.codes = codes(memory);
     view.stride = stride();
     view.groups = (leading + k + math::kQuad - 1) / math::kQuad;
+    view.planes = planes;
     view.scales = scales(memory);
     return view;
   }

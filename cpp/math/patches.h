@@ -29,6 +29,7 @@ CopyRows PatchCopier(Isa isa);
 struct CodePatches {
   Patches patches;  // but for `image`; pixel == channels
   const uint8_t* codes = nullptr;
+  const uint8_t* low = nullptr;  // of codes of 16 bits, whose high bytes are `codes`: a patch then is two rows
   const CodeScale* scales = nullptr;  // of image b of the batch: scales[b * scale_step]
   int64_t scale_step = 1;
 };

@@ -76,11 +76,16 @@ void CopyPatchesOfCodes(const void* source, int64_t row, int64_t rows, uint8_t* 
   const Patches& p = codes.patches;
   ForOutputRuns(p.window, row, rows, [&](int64_t b, int64_t y, int64_t x, int64_t count) HWY_ATTR {
     const auto& [h, w] = p.window;
-    const uint8_t* const image = codes.codes + b * h.in * w.in * p.channels;
-    const uint8_t outside = static_cast<uint8_t>(codes.scales[b * codes.scale_step].zero);
+    const int64_t image = b * h.in * w.in * p.channels;
+    const int32_t zero = codes.scales[b * codes.scale_step].zero;
+    const uint8_t outside = static_cast<uint8_t>(codes.low == nullptr ? zero : zero >> 8);
+    const int64_t top = y * h.stride - h.before;
     int64_t left = x * w.stride - w.before;
     for (int64_t i = 0; i < count; ++i, left += w.stride, out += stride) {
-      CopyPatch(p, image, y * h.stride - h.before, left, outside, out, stride);
+      CopyPatch(p, codes.codes + image, top, left, outside, out, stride);
+      if (codes.low == nullptr) continue;
+      out += stride;
+      CopyPatch(p, codes.low + image, top, left, static_cast<uint8_t>(zero & 255), out, stride);
     }
   });
 }

@@ -33,8 +33,29 @@ HWY_INLINE hn::Vec<StoreTag> LoadSome(const float* from, int64_t count) {
   return hn::LoadN(d, from, static_cast<size_t>(std::max<int64_t>(count, 0)));
 }
 
+// The zero point's share of sums: of all, or of those of high bytes and of low ones.
+template <int kPlanes>
+HWY_INLINE hn::Vec<StoreSums> HighShift(int32_t zero, hn::Vec<StoreSums> sum_b) {
+  return hn::Mul(hn::Set(StoreSums(), kPlanes == 1 ? zero : zero >> 8), sum_b);
+}
+HWY_INLINE hn::Vec<StoreSums> LowShift(int32_t zero, hn::Vec<StoreSums> sum_b) {
+  return hn::Mul(hn::Set(StoreSums(), zero & 255), sum_b);
+}
+
+// What a row's sums say without scales. sums: of a row's bytes, or of its high bytes and, `stride` behind them, its low ones.
+template <int kPlanes>
+HWY_INLINE hn::Vec<StoreTag> Joined(const int32_t* sums, int64_t stride, hn::Vec<StoreSums> high_shift,
+                                    hn::Vec<StoreSums> low_shift) {
+  const StoreTag d;
+  const StoreSums d32;
+  const auto high = hn::ConvertTo(d, hn::Sub(hn::Load(d32, sums), high_shift));
+  if constexpr (kPlanes == 1) return high;
+  const auto low = hn::ConvertTo(d, hn::Sub(hn::Load(d32, sums + stride), low_shift));
+  return hn::Add(hn::Mul(high, hn::Set(d, 256.0F)), low);
+}
+
 // Columns [j, j + kStoreVectors * kStoreLanes) of a block, all rows. kWhole: all of those columns are C's.
-template <bool kAdds, bool kWhole>
+template <bool kAdds, bool kWhole, int kPlanes>
 void StoreColumns(const SumBlock& block, const CodeRows& a, const QuadMatrix& b, const Epilogue& epilogue,
                              const float* added, float low, float high, int64_t j, float* c, int64_t ldc) {
   const StoreTag d;
@@ -43,7 +64,7 @@ void StoreColumns(const SumBlock& block, const CodeRows& a, const QuadMatrix& b,
   using S = hn::Vec<StoreSums>;
   const int64_t column = block.column + j;
   V scale_b[kStoreVectors], bias[kStoreVectors], scale[kStoreVectors];
-  S sum_b[kStoreVectors], shift[kStoreVectors];
+  S sum_b[kStoreVectors], high_shift[kStoreVectors], low_shift[kStoreVectors];
   int64_t count[kStoreVectors];
   for (int v = 0; v < kStoreVectors; ++v) {
     const int64_t at = column + v * kStoreLanes;
@@ -53,7 +74,7 @@ void StoreColumns(const SumBlock& block, const CodeRows& a, const QuadMatrix& b,
     sum_b[v] = some ? hn::ConvertTo(d32, hn::LoadU(d, b.sums + at)) : hn::Zero(d32);
     bias[v] = epilogue.bias != nullptr ? LoadSome(epilogue.bias + at, kWhole ? kStoreLanes : count[v]) : hn::Zero(d);
     scale[v] = hn::Zero(d);
-    shift[v] = hn::Zero(d32);
+    high_shift[v] = low_shift[v] = hn::Zero(d32);
   }
   const V lowest = hn::Set(d, low);
   const V highest = hn::Set(d, high);
@@ -66,15 +87,17 @@ void StoreColumns(const SumBlock& block, const CodeRows& a, const QuadMatrix& b,
       HWY_UNROLL(2)
       for (int v = 0; v < kStoreVectors; ++v) {
         scale[v] = hn::Mul(hn::Set(d, read->scale), scale_b[v]);
-        shift[v] = hn::Mul(hn::Set(d32, read->zero), sum_b[v]);
+        high_shift[v] = HighShift<kPlanes>(read->zero, sum_b[v]);
+        if constexpr (kPlanes > 1) low_shift[v] = LowShift(read->zero, sum_b[v]);
       }
     }
     HWY_UNROLL(2)
     for (int v = 0; v < kStoreVectors; ++v) {
       if (!kWhole && count[v] <= 0) break;
       const int64_t at = row * ldc + column + v * kStoreLanes;
-      const S sum = hn::Sub(hn::Load(d32, block.sums + r * block.stride + j + v * kStoreLanes), shift[v]);
-      V value = hn::Add(hn::Mul(hn::ConvertTo(d, sum), scale[v]), bias[v]);
+      const int32_t* const sums = block.sums + kPlanes * r * block.stride + j + v * kStoreLanes;
+      const V sum = Joined<kPlanes>(sums, block.stride, high_shift[v], low_shift[v]);
+      V value = hn::Add(hn::Mul(sum, scale[v]), bias[v]);
       if constexpr (kAdds) value = hn::Add(value, kWhole ? hn::LoadU(d, added + at) : LoadSome(added + at, count[v]));
       value = hn::Min(highest, hn::Max(lowest, value));  // NaN passes, as in math/tile-inl.h
       if (kWhole || count[v] >= kStoreLanes) {
@@ -86,8 +109,9 @@ void StoreColumns(const SumBlock& block, const CodeRows& a, const QuadMatrix& b,
   }
 }
 
-void StoreBlock(const SumBlock& block, const CodeRows& a, const QuadMatrix& b, const Epilogue& epilogue, float* c,
-                int64_t ldc, Isa isa) {
+template <int kPlanes>
+void StorePlanes(const SumBlock& block, const CodeRows& a, const QuadMatrix& b, const Epilogue& epilogue, float* c,
+                 int64_t ldc) {
   const float* const added = epilogue.accumulate ? c : epilogue.residual;
   const bool relu = epilogue.activation == Activation::kRelu || epilogue.activation == Activation::kRelu6;
   const float low = relu ? 0.0F : -std::numeric_limits<float>::infinity();
@@ -95,10 +119,16 @@ void StoreBlock(const SumBlock& block, const CodeRows& a, const QuadMatrix& b, c
   constexpr int64_t kColumns = kStoreVectors * kStoreLanes;
   for (int64_t j = 0; j < block.columns; j += kColumns) {
     const bool whole = block.columns - j >= kColumns;
-    const auto columns = added != nullptr ? (whole ? &StoreColumns<true, true> : &StoreColumns<true, false>)
-                                          : (whole ? &StoreColumns<false, true> : &StoreColumns<false, false>);
+    const auto columns = added != nullptr
+                             ? (whole ? &StoreColumns<true, true, kPlanes> : &StoreColumns<true, false, kPlanes>)
+                             : (whole ? &StoreColumns<false, true, kPlanes> : &StoreColumns<false, false, kPlanes>);
     columns(block, a, b, epilogue, added, low, high, j, c, ldc);
   }
+}
+
+void StoreBlock(const SumBlock& block, const CodeRows& a, const QuadMatrix& b, const Epilogue& epilogue, float* c,
+                int64_t ldc, Isa isa) {
+  (a.planes == 1 ? &StorePlanes<1> : &StorePlanes<2>)(block, a, b, epilogue, c, ldc);
   if (epilogue.activation > Activation::kRelu6) {
     for (int64_t r = block.row; r < block.row + block.rows; ++r) {
       Activate(epilogue.activation, epilogue.alpha, c + r * ldc + block.column, block.columns, isa);
@@ -157,20 +187,26 @@ void StoreCodeBlock(const SumBlock& block, const CodeRows& a, const QuadMatrix& 
 }
 
 // The arithmetic of StoreColumns, for whole panels that lie apart.
-void AddSums(const int32_t* found, CodeScale read, const QuadMatrix& b, const PanelRun& panels, float* sums) {
+template <int kPlanes>
+void AddPlanes(const int32_t* found, CodeScale read, const QuadMatrix& b, const PanelRun& panels, float* sums) {
   const StoreTag d;
   const StoreSums d32;
   const auto scale_a = hn::Set(d, read.scale);
-  const auto zero = hn::Set(d32, read.zero);
+  const int64_t stride = panels.count * kPanelColumns;
   for (int64_t p = 0; p < panels.count; ++p, found += kPanelColumns, sums += kPanelColumns) {
     const int64_t column = (panels.first + p * panels.step) * kPanelColumns;
     for (int64_t v = 0; v < kPanelColumns; v += kStoreLanes) {
-      const auto shift = hn::Mul(zero, hn::ConvertTo(d32, hn::LoadU(d, b.sums + column + v)));
-      const auto sum = hn::ConvertTo(d, hn::Sub(hn::Load(d32, found + v), shift));
+      const auto sum_b = hn::ConvertTo(d32, hn::LoadU(d, b.sums + column + v));
+      const auto high = HighShift<kPlanes>(read.zero, sum_b);
+      const auto sum = Joined<kPlanes>(found + v, stride, high, LowShift(read.zero, sum_b));
       const auto value = hn::Mul(sum, hn::Mul(scale_a, hn::LoadU(d, b.scale + column + v)));
       hn::StoreU(hn::Add(value, hn::LoadU(d, sums + v)), d, sums + v);
     }
   }
+}
+
+void AddSums(const int32_t* found, const CodeRows& row, const QuadMatrix& b, const PanelRun& panels, float* sums) {
+  (row.planes == 1 ? &AddPlanes<1> : &AddPlanes<2>)(found, *row.scales, b, panels, sums);
 }
 
 }  // namespace wherry::math::HWY_NAMESPACE
@@ -212,7 +248,8 @@ int64_t Begin(int64_t count, int64_t unit, int64_t index, int64_t parts) {
 
 }  // namespace
 
-CodeGemmPlan PlanCodeGemm(int64_t m, int64_t k, int64_t n, bool made, Isa isa, int threads) {
+CodeGemmPlan PlanCodeGemm(int64_t m, int64_t k, int64_t n, int planes, bool made, Isa isa, int threads) {
+  m *= planes;
   CodeGemmPlan plan;
   plan.m = m;
   plan.groups = (k + kQuad - 1) / kQuad;
@@ -288,7 +325,7 @@ void RunTask(const CodeGemmPlan& plan, const CodeRows& a, const QuadMatrix& b, i
     const uint8_t* rows = a.codes + row * a.stride;
     if (plan.copies) {
       uint8_t* const made = reinterpret_cast<uint8_t*>(scratch);
-      a.copy(a.source, row, held, made, row_bytes);
+      a.copy(a.source, row / a.planes, held / a.planes, made, row_bytes);
       rows = made;
     }
     block.panel_stride = b.groups() * kQuadBytes;
@@ -303,7 +340,7 @@ void RunTask(const CodeGemmPlan& plan, const CodeRows& a, const QuadMatrix& b, i
       multiplier.multiply(block);
       const int64_t column = panel * kPanelColumns;
       const int64_t columns = std::min(b.n - column, block.panels * kPanelColumns);
-      store(sums, block.panels * kPanelColumns, row + r, block.rows, column, columns);
+      store(sums, block.panels * kPanelColumns, (row + r) / a.planes, block.rows / a.planes, column, columns);
     };
     // What is small enough for the caches comes again and again: a few panels, or all of them so that rows of C are
     // written from left to right.
@@ -334,19 +371,19 @@ void RunCodeGemmTask(const CodeGemmPlan& plan, const CodeRows& a, const QuadMatr
 }
 
 void AddCodeRowProduct(const CodeRows& row, const QuadMatrix& b, const PanelRun& panels, float* sums, Isa isa) {
-  alignas(64) int32_t found[kCodeFewRowsPanels * kPanelColumns];
+  alignas(64) int32_t found[2 * kCodeFewRowsPanels * kPanelColumns];
   const int64_t panel_bytes = b.groups() * kQuadBytes;
   CodeBlock block;
   block.a = row.codes;
   block.a_stride = row.stride;
-  block.rows = 1;
+  block.rows = row.planes;
   block.b = b.codes + panels.first * panel_bytes + b.first_group * kQuadBytes;
   block.panel_stride = panels.step * panel_bytes;
   block.panels = panels.count;
   block.groups = row.groups;
   block.sums = found;
-  CodeMultiplierFor(isa, 1).multiply(block);
-  WHERRY_SELECT(isa, AddSums)(found, *row.scales, b, panels, sums);
+  CodeMultiplierFor(isa, block.rows).multiply(block);
+  WHERRY_SELECT(isa, AddSums)(found, row, b, panels, sums);
 }
 
 void RunCodeGemmTask(const CodeGemmPlan& plan, const CodeRows& a, const QuadMatrix& b, const CodeResult& result,

@@ -3,6 +3,9 @@
 //
 //   C = activation(scale_a * scale_b[n] * (sum over k of a[m, k] * b[k, n] - zero_a * sum over k of b[k, n]) + bias[n] ...)
 //
+// Where that rounds activations too much, A has codes of 16 bits: two rows of bytes, the high ones and the low ones, which
+// are multiplied as two rows and joined when C is written, so B is read no more than once.
+//
 // All instruction sets give the same bits, but for activations other than Relu and Relu6 (math/activation.h). The work is
 // cut into tasks as in math/gemm.h.
 #ifndef WHERRY_MATH_QGEMM_H_
@@ -36,7 +39,8 @@ struct QuadMatrix {
   int64_t panels() const { return (n + kPanelColumns - 1) / kPanelColumns; }
 };
 
-// Copies rows [row, row + rows) of A to out[r * stride], k codes each and zeros up to stride. `source` is the caller's.
+// Copies rows [row, row + rows) of A to out[r * stride], k codes each and zeros up to stride; two rows of bytes for each row
+// of A where CodeRows::planes is 2. `source` is the caller's.
 using CopyCodes = void (*)(const void* source, int64_t row, int64_t rows, uint8_t* out, int64_t stride);
 
 // The left operand: codes in memory, or rows made on the fly.
@@ -46,13 +50,14 @@ struct CodeRows {
   CopyCodes copy = nullptr;
   const void* source = nullptr;
   int64_t groups = 0;      // quads in a row
+  int planes = 1;          // rows of bytes for each row of A: 2 for codes of 16 bits, high bytes first
   // Row r is read with scales[r / rows_per_scale].
   const CodeScale* scales = nullptr;
   int64_t rows_per_scale = 1;
 };
 
 struct CodeGemmPlan {
-  int64_t m = 0;
+  int64_t m = 0;           // rows of bytes
   int64_t groups = 0;
   int64_t n = 0;
   // The panels of B that are multiplied: all, unless the owner of the plan narrows it.
@@ -60,7 +65,7 @@ struct CodeGemmPlan {
   int64_t panel_end = 0;
   int64_t row_parts = 0;
   int64_t column_parts = 0;
-  int64_t block_rows = 0;  // rows of A that a task holds at a time
+  int64_t block_rows = 0;  // rows of bytes that a task holds at a time
   bool copies = false;     // rows are made, or do not lie as the multiplier wants them
   Isa isa = Isa::kPortable;
   size_t scratch_bytes = 0;  // for each task that runs at the same time, aligned to 64
@@ -76,8 +81,9 @@ constexpr int64_t CodeRowBytes(int64_t k, int64_t leading = 0) {
 // Rows of a matrix that are written before they are multiplied (QuantizeRows) need so many rows of memory.
 constexpr int64_t CodeRowsPadded(int64_t m) { return (m + 15) / 16 * 16; }
 
-// made: the rows come from CodeRows::copy. Others have a stride of CodeRowBytes and CodeRowsPadded(m) rows of memory.
-CodeGemmPlan PlanCodeGemm(int64_t m, int64_t k, int64_t n, bool made, Isa isa, int threads);
+// m: rows of A. made: the rows come from CodeRows::copy. Others have a stride of CodeRowBytes and CodeRowsPadded(m * planes)
+// rows of memory.
+CodeGemmPlan PlanCodeGemm(int64_t m, int64_t k, int64_t n, int planes, bool made, Isa isa, int threads);
 
 // The sum of each column's codes over the rows that a row of A takes, for some panels of B. ones: one row, with the code 1
 // in the place of each. sums [n], of which those panels' columns are written.
@@ -88,9 +94,9 @@ void AddCodeRowProduct(const CodeRows& row, const QuadMatrix& b, const PanelRun&
 
 // A block of sums and where in C its results go. Only qgemm.cc uses it; a type that is compiled once has to be here.
 struct SumBlock {
-  const int32_t* sums;  // [rows][stride]
+  const int32_t* sums;  // [rows * planes][stride]
   int64_t stride;
-  int64_t row;
+  int64_t row;          // of C
   int64_t rows;
   int64_t column;
   int64_t columns;  // of C, in the block

@@ -66,6 +66,30 @@ void QuantizeAll(const float* values, int64_t count, CodeScale scale, uint8_t* c
   }
 }
 
+void QuantizeAllWide(const float* values, int64_t count, CodeScale scale, uint8_t* high, uint8_t* low) {
+  const ValueTag d;
+  const hn::Rebind<int32_t, ValueTag> d32;
+  const hn::Rebind<uint16_t, ValueTag> d16;
+  const hn::Rebind<uint8_t, ValueTag> d8;
+  const auto inverse = hn::Set(d, 1.0F / scale.scale);
+  const auto zero = hn::Set(d32, scale.zero);
+  const auto codes = [&](hn::Vec<ValueTag> v) HWY_ATTR {
+    return hn::DemoteTo(d16, hn::Add(RoundInRange(hn::Min(hn::Mul(v, inverse), hn::Set(d, kBeyondCodes))), zero));
+  };
+  int64_t i = 0;
+  for (; i + kValueLanes <= count; i += kValueLanes) {
+    const auto both = codes(hn::LoadU(d, values + i));
+    hn::StoreU(hn::TruncateTo(d8, hn::ShiftRight<8>(both)), d8, high + i);
+    hn::StoreU(hn::TruncateTo(d8, both), d8, low + i);
+  }
+  if (i < count) {
+    const size_t rest = static_cast<size_t>(count - i);
+    const auto both = codes(hn::LoadN(d, values + i, rest));
+    hn::StoreN(hn::TruncateTo(d8, hn::ShiftRight<8>(both)), d8, high + i, rest);
+    hn::StoreN(hn::TruncateTo(d8, both), d8, low + i, rest);
+  }
+}
+
 }  // namespace wherry::math::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
@@ -79,25 +103,30 @@ ValueRange RangeOf(const float* values, int64_t count, Isa isa) {
   return WHERRY_SELECT(isa, FindRange)(values, count);
 }
 
-CodeScale ScaleOf(ValueRange range) {
-  constexpr float kSteps = 255.0F;
-  const float scale = range.high / kSteps - range.low / kSteps;
+CodeScale ScaleOf(ValueRange range, int planes) {
+  const float steps = planes == 1 ? 255.0F : 65535.0F;
+  const float scale = range.high / steps - range.low / steps;
   // All zeros, or so small that 1 / scale is no number: codes of 0.
   if (!(scale >= 1e-37F)) return {1.0F, 0};
   // Adding 1.5 * 2^23 rounds to a whole number, half to even.
   constexpr float kRound = 12582912.0F;
   const float zero = (-range.low / scale + kRound) - kRound;
-  return {scale, zero >= 0.0F && zero <= kSteps ? static_cast<int32_t>(zero) : 0};
+  return {scale, zero >= 0.0F && zero <= steps ? static_cast<int32_t>(zero) : 0};
 }
 
 void QuantizeRun(const float* values, int64_t count, CodeScale scale, uint8_t* codes, Isa isa) {
   WHERRY_SELECT(isa, QuantizeAll)(values, count, scale, codes);
 }
 
-void QuantizeRows(const float* values, int64_t stride, int64_t rows, int64_t k, int64_t leading, uint8_t* codes,
-                  int64_t code_stride, CodeScale* scales, Isa isa) {
+void QuantizeWideRun(const float* values, int64_t count, CodeScale scale, uint8_t* high, uint8_t* low, Isa isa) {
+  WHERRY_SELECT(isa, QuantizeAllWide)(values, count, scale, high, low);
+}
+
+void QuantizeRows(const float* values, int64_t stride, int64_t rows, int64_t k, int64_t leading, int planes,
+                  uint8_t* codes, int64_t code_stride, CodeScale* scales, Isa isa) {
   const auto range = WHERRY_SELECT(isa, FindRange);
   const auto quantize = WHERRY_SELECT(isa, QuantizeAll);
+  const auto quantize_wide = WHERRY_SELECT(isa, QuantizeAllWide);
   const int64_t rest = code_stride - leading - k;
   // A range, its scale and the first code wait for one another for longer than a short row takes; those of several rows
   // do not, and while they are so few values they stay in the first-level cache.
@@ -106,11 +135,17 @@ void QuantizeRows(const float* values, int64_t stride, int64_t rows, int64_t k, 
   for (int64_t first = 0; first < rows; first += together) {
     const int64_t count = std::min(together, rows - first);
     for (int64_t r = 0; r < count; ++r) ranges[r] = range(values + r * stride, k);
-    for (int64_t r = 0; r < count; ++r) scales[first + r] = ScaleOf(ranges[r]);
-    for (int64_t r = 0; r < count; ++r, values += stride, codes += code_stride) {
-      if (leading > 0) std::memset(codes, 0, static_cast<size_t>(leading));
-      quantize(values, k, scales[first + r], codes + leading);
-      if (rest > 0) std::memset(codes + leading + k, 0, static_cast<size_t>(rest));
+    for (int64_t r = 0; r < count; ++r) scales[first + r] = ScaleOf(ranges[r], planes);
+    for (int64_t r = 0; r < count; ++r, values += stride) {
+      if (planes == 1) {
+        quantize(values, k, scales[first + r], codes + leading);
+      } else {
+        quantize_wide(values, k, scales[first + r], codes + leading, codes + code_stride + leading);
+      }
+      for (int plane = 0; plane < planes; ++plane, codes += code_stride) {
+        if (leading > 0) std::memset(codes, 0, static_cast<size_t>(leading));
+        if (rest > 0) std::memset(codes + leading + k, 0, static_cast<size_t>(rest));
+      }
     }
   }
 }

@@ -1,4 +1,4 @@
-"""Products of 8-bit codes as cpp/math/qgemm.h defines them, in numpy: kernels must give the same bits."""
+"""Products of codes of 8 or 16 bits with 8-bit weights, as cpp/math/qgemm.h defines them: kernels give these bits."""
 
 from __future__ import annotations
 
@@ -7,29 +7,41 @@ import numpy as np
 F32 = np.float32
 
 
-def quantize(values: np.ndarray) -> tuple[np.ndarray, np.float32, int]:
-    """Codes 0 .. 255 of float32 values in their own range, scale and zero point."""
+def quantize(values: np.ndarray, bits: int = 8) -> tuple[np.ndarray, np.float32, int]:
+    """Codes 0 .. 2^bits - 1 of float32 values in their own range, scale and zero point."""
+    steps_of_range = 2**bits - 1
     low, high = F32(min(values.min(initial=0), 0)), F32(max(values.max(initial=0), 0))
-    scale = F32(high / F32(255) - low / F32(255))
+    scale = F32(high / F32(steps_of_range) - low / F32(steps_of_range))
     if not scale >= F32(1e-37):
         return np.zeros(values.shape, np.int64), F32(1), 0
     zero = int(np.rint(-low / scale))
     steps = np.rint(values * (F32(1) / scale)).astype(np.int64)
-    return np.clip(steps + zero, 0, 255), scale, zero
+    return np.clip(steps + zero, 0, steps_of_range), scale, zero
 
 
-def product(rows: np.ndarray, codes: np.ndarray, scale: np.ndarray) -> np.ndarray:
+def parts(a: np.ndarray, zero: int, bits: int) -> list[np.ndarray]:
+    """Codes without their zero point: of 16 bits, those of the high and of the low bytes."""
+    return [a - zero] if bits == 8 else [(a >> 8) - (zero >> 8), (a & 255) - (zero & 255)]
+
+
+def joined(sums: list[np.ndarray]) -> np.ndarray:
+    high, *low = (part.astype(F32) for part in sums)
+    return high * F32(256) + low[0] if low else high
+
+
+def product(rows: np.ndarray, codes: np.ndarray, scale: np.ndarray, bits: int = 8) -> np.ndarray:
     """float32 rows [m, k], each quantized in its own range, times codes [k, n] with a scale for each column."""
     result = np.empty((rows.shape[0], codes.shape[1]), F32)
     for m, row in enumerate(rows):
-        a, row_scale, zero = quantize(row)
-        sums = (a - zero) @ codes.astype(np.int64)
-        result[m] = sums.astype(F32) * (row_scale * scale)
+        a, row_scale, zero = quantize(row, bits)
+        sums = [part @ codes.astype(np.int64) for part in parts(a, zero, bits)]
+        result[m] = joined(sums) * (row_scale * scale)
     return result
 
 
 def convolution(
-    image: np.ndarray, codes: np.ndarray, scale: np.ndarray, stride: int, dilation: int, same: bool
+    image: np.ndarray, codes: np.ndarray, scale: np.ndarray, stride: int, dilation: int, same: bool,
+    bits: int = 8,
 ) -> np.ndarray:
     """image [b, h, w, c] quantized in a range for each image; codes [kh, kw, c, n]."""
     kh, kw, _, n = codes.shape
@@ -44,13 +56,16 @@ def convolution(
         outs = [(s - span) // stride + 1 for s, span in zip(sizes, spans, strict=True)]
     result = np.empty((image.shape[0], *outs, n), F32)
     for b, one in enumerate(image):
-        a, image_scale, zero = quantize(one)
-        padded = np.pad(a - zero, [*pads, (0, 0)])
-        sums = np.zeros((*outs, n), np.int64)
-        for y in range(kh):
-            for x in range(kw):
-                part = padded[y * dilation :, x * dilation :][: (outs[0] - 1) * stride + 1 : stride]
-                part = part[:, : (outs[1] - 1) * stride + 1 : stride]
-                sums += part @ codes[y, x].astype(np.int64)
-        result[b] = sums.astype(F32) * (image_scale * scale)
+        a, image_scale, zero = quantize(one, bits)
+        found = []
+        for plane in parts(a, zero, bits):
+            padded = np.pad(plane, [*pads, (0, 0)])
+            sums = np.zeros((*outs, n), np.int64)
+            for y in range(kh):
+                for x in range(kw):
+                    part = padded[y * dilation :, x * dilation :][: (outs[0] - 1) * stride + 1 : stride]
+                    part = part[:, : (outs[1] - 1) * stride + 1 : stride]
+                    sums += part @ codes[y, x].astype(np.int64)
+            found.append(sums)
+        result[b] = joined(found) * (image_scale * scale)
     return result

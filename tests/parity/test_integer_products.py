@@ -31,14 +31,16 @@ def run_everywhere(key: str, inputs: list[Any], attrs: dict[str, Any], shape: tu
     ]
 
 
+@pytest.mark.parametrize("bits", [8, 16])
 @pytest.mark.parametrize("size", SIZES, ids=str)
-def test_matrices(size: tuple[int, int, int]) -> None:
+def test_matrices(size: tuple[int, int, int], bits: int) -> None:
     m, k, n = size
     a = values(m, k)
     weight = make_weight((k, n), "wi8", 8, axis=1)
     assert isinstance(weight, QuantizedValue)
-    expected = product(a, weight.codes, weight.scale)
-    for c in run_everywhere("MatMul_f32_di8", [a, pack_weight("MatMul", weight)], {}, (m, n)):
+    expected = product(a, weight.codes, weight.scale, bits)
+    attrs = {"activation_bits": bits}
+    for c in run_everywhere("MatMul_f32_di8", [a, pack_weight("MatMul", weight)], attrs, (m, n)):
         assert_exact(c, expected)
 
 
@@ -55,19 +57,22 @@ def test_bias_and_activation() -> None:
         np.testing.assert_allclose(c, expected / (1 + np.exp(-expected.astype(np.float64))), rtol=2e-6, atol=1e-7)
 
 
-def test_close_to_the_product_of_floats() -> None:
+@pytest.mark.parametrize("bits", [8, 16])
+def test_close_to_the_product_of_floats(bits: int) -> None:
     a = values(33, 900)
     weight = make_weight((900, 70), "wi8", 8, axis=1)
-    (c,) = run_kernel("MatMul_f32_di8", [a, pack_weight("MatMul", weight)], {}, [(np.float32, (33, 70))])
+    attrs = {"activation_bits": bits}
+    (c,) = run_kernel("MatMul_f32_di8", [a, pack_weight("MatMul", weight)], attrs, [(np.float32, (33, 70))])
     expected = a.astype(np.float64) @ weight.numpy().astype(np.float64)
-    step = (a.max(axis=1, keepdims=True).clip(0) - a.min(axis=1, keepdims=True).clip(None, 0)) / 255
+    step = (a.max(axis=1, keepdims=True).clip(0) - a.min(axis=1, keepdims=True).clip(None, 0)) / (2**bits - 1)
     bound = 0.51 * step * np.abs(weight.numpy()).sum(axis=0)
     assert (np.abs(c - expected) <= bound).all()
-    assert np.sqrt(np.mean((c - expected) ** 2)) < 0.01 * np.sqrt(np.mean(expected**2))
+    assert np.sqrt(np.mean((c - expected) ** 2)) < 2.56 / 2**bits * np.sqrt(np.mean(expected**2))
 
 
+@pytest.mark.parametrize("bits", [8, 16])
 @pytest.mark.parametrize("special", ["zeros", "tiny", "positive", "negative", "constant"])
-def test_ranges(special: str) -> None:
+def test_ranges(special: str, bits: int) -> None:
     a = values(20, 40)
     if special == "zeros":
         a[:] = 0
@@ -81,16 +86,19 @@ def test_ranges(special: str) -> None:
         a[:] = 2.5
     weight = make_weight((40, 24), "wi8", 8, axis=1)
     assert isinstance(weight, QuantizedValue)
-    expected = product(a, weight.codes, weight.scale)
-    for c in run_everywhere("MatMul_f32_di8", [a, pack_weight("MatMul", weight)], {}, (20, 24)):
+    expected = product(a, weight.codes, weight.scale, bits)
+    attrs = {"activation_bits": bits}
+    for c in run_everywhere("MatMul_f32_di8", [a, pack_weight("MatMul", weight)], attrs, (20, 24)):
         assert_exact(c, expected)
 
 
-def test_infinities_do_not_crash() -> None:
+@pytest.mark.parametrize("bits", [8, 16])
+def test_infinities_do_not_crash(bits: int) -> None:
     a = values(3, 40)
     a[0, 3], a[1, 5], a[2, 7] = np.inf, -np.inf, np.nan
     weight = make_weight((40, 24), "wi8", 8, axis=1)
-    for c in run_everywhere("MatMul_f32_di8", [a, pack_weight("MatMul", weight)], {}, (3, 24)):
+    attrs = {"activation_bits": bits}
+    for c in run_everywhere("MatMul_f32_di8", [a, pack_weight("MatMul", weight)], attrs, (3, 24)):
         assert not np.isfinite(c[:2]).any()
 
 
@@ -107,8 +115,9 @@ CONVOLUTIONS = [
 ]
 
 
+@pytest.mark.parametrize("bits", [8, 16])
 @pytest.mark.parametrize("case", CONVOLUTIONS, ids=str)
-def test_convolutions(case: tuple[Any, ...]) -> None:
+def test_convolutions(case: tuple[Any, ...], bits: int) -> None:
     shape, filter_shape, stride, dilation, same = case
     image = values(*shape)
     image[0] *= 3  # each image has a range of its own
@@ -116,13 +125,13 @@ def test_convolutions(case: tuple[Any, ...]) -> None:
     assert isinstance(weight, QuantizedValue)
     if filter_shape[:2] == (1, 1):
         pixels = image[:, ::stride, ::stride]
-        rows = product(pixels.reshape(-1, shape[3]), weight.codes.reshape(filter_shape[2:]), weight.scale)
+        rows = product(pixels.reshape(-1, shape[3]), weight.codes.reshape(filter_shape[2:]), weight.scale, bits)
         expected = rows.reshape(*pixels.shape[:3], filter_shape[3])
     else:
-        expected = convolution(image, weight.codes, weight.scale, stride, dilation, same)
+        expected = convolution(image, weight.codes, weight.scale, stride, dilation, same, bits)
     attrs = {
         "strides": [1, stride, stride, 1], "dilations": [1, dilation, dilation, 1],
-        "padding": "SAME" if same else "VALID",
+        "padding": "SAME" if same else "VALID", "activation_bits": bits,
     }  # fmt: skip
     stored = pack_weight("Conv2D", weight)
     for y in run_everywhere("Conv2D_f32_di8", [image, stored], attrs, expected.shape):
@@ -140,6 +149,9 @@ def test_what_integers_cannot_do_is_refused() -> None:
     attrs = {"strides": [1, 1, 1, 1], "padding": "SAME"}
     with pytest.raises(RuntimeError, match="grouped filter needs float arithmetic"):
         run_kernel("Conv2D_f32_di8", [image, grouped], attrs, [(np.float32, (1, 4, 4, 16))])
+    small = [values(2, 8), pack_weight("MatMul", make_weight((8, 3), "wi8", 8, axis=1))]
+    with pytest.raises(RuntimeError, match="activation_bits must be 8 or 16"):
+        run_kernel("MatMul_f32_di8", small, {"activation_bits": 12}, [(np.float32, (2, 3))])
     deep = pack_weight("MatMul", make_weight((70000, 3), "wi8", 8, axis=1))
     with pytest.raises(RuntimeError, match="more than 65536 rows"):
         run_kernel("MatMul_f32_di8", [values(1, 70000), deep], {}, [(np.float32, (1, 3))])

@@ -24,21 +24,24 @@ struct ImageCodes {
   static constexpr int64_t kChunk = 16384;  // values whose range is found at a time
 
   int64_t batch;
+  int planes;
   int64_t image;  // values
   int64_t run;    // values without a gap: all of them, or a pixel's
   int64_t pitch;  // values from one run to the next
   int64_t step;   // values of a chunk; whole runs where these are short
   int64_t chunks;  // of one image
 
-  explicit ImageCodes(const Tensor& tensor)
+  ImageCodes(const Tensor& tensor, int code_planes)
       : batch(tensor.dim(0)),
+        planes(code_planes),
         image(tensor.dim(1) * tensor.dim(2) * tensor.dim(3)),
         run(tensor.dense() ? batch * image : tensor.dim(3)),
         pitch(tensor.dense() ? run : tensor.pitch),
         step(tensor.dense() ? kChunk : (run + kChunk - 1) / run * run),
         chunks((image + step - 1) / step) {}
 
-  size_t code_bytes() const { return Align64(static_cast<size_t>(batch * image)); }
+  size_t plane_bytes() const { return Align64(static_cast<size_t>(batch * image)); }
+  size_t code_bytes() const { return plane_bytes() * static_cast<size_t>(planes); }
   size_t scale_bytes() const { return Align64(static_cast<size_t>(batch) * sizeof(math::CodeScale)); }
   size_t range_bytes() const { return Align64(static_cast<size_t>(batch * chunks) * sizeof(math::ValueRange)); }
   size_t bytes() const { return code_bytes() + scale_bytes() + range_bytes(); }
@@ -59,10 +62,12 @@ struct ImageCodes {
   params.one_pixel = HasOnePixel(shape.window);
   params.rows.rows = shape.rows;
   params.rows.k = shape.k;
+  WHERRY_RETURN_IF_ERROR(ReadPlanes(context, &params.rows.planes));
+  const int planes = params.rows.planes;
   const int threads = context.num_threads();
   params.plan = params.one_pixel ? params.rows.Plan(shape.outputs, context.isa(), threads)
-                                 : math::PlanCodeGemm(shape.rows, shape.k, shape.outputs, true, context.isa(), threads);
-  context.RequestScratch((params.one_pixel ? params.rows.bytes() : ImageCodes(context.input(0)).bytes()) +
+                                 : math::PlanCodeGemm(shape.rows, shape.k, shape.outputs, planes, true, context.isa(), threads);
+  context.RequestScratch((params.one_pixel ? params.rows.bytes() : ImageCodes(context.input(0), planes).bytes()) +
                          CodeGemmScratchBytes(params.plan, threads));
   return Status::Ok();
 }
@@ -73,6 +78,7 @@ struct PixelRows {
   Window window;
   int64_t channels;
   int64_t pitch;  // floats from one to the next
+  int planes;
   math::CodeScale* scales;
   Isa isa;
 };
@@ -84,14 +90,15 @@ void QuantizePixels(const void* source, int64_t row, int64_t rows, uint8_t* out,
   const WindowAxis& w = pixels.window.w;
   const int64_t k = pixels.channels;
   if (h.stride == 1 && w.stride == 1) {
-    math::QuantizeRows(pixels.image + row * pixels.pitch, pixels.pitch, rows, k, 0, out, stride, pixels.scales + row, pixels.isa);
+    math::QuantizeRows(pixels.image + row * pixels.pitch, pixels.pitch, rows, k, 0, pixels.planes, out, stride,
+                       pixels.scales + row, pixels.isa);
     return;
   }
   int64_t done = 0;
   math::ForOutputRuns(pixels.window, row, rows, [&](int64_t b, int64_t y, int64_t x, int64_t count) {
     const float* from = pixels.image + ((b * h.in + y * h.stride) * w.in + x * w.stride) * pixels.pitch;
-    math::QuantizeRows(from, w.stride * pixels.pitch, count, k, 0, out + done * stride, stride, pixels.scales + row + done,
-                       pixels.isa);
+    math::QuantizeRows(from, w.stride * pixels.pitch, count, k, 0, pixels.planes, out + done * pixels.planes * stride, stride,
+                       pixels.scales + row + done, pixels.isa);
     done += count;
   });
 }
@@ -124,10 +131,14 @@ void QuantizeImages(const RunContext& context, const ImageCodes& layout, uint8_t
   for (int64_t b = 0; b < layout.batch; ++b) {
     math::ValueRange whole;
     for (int64_t chunk = b * layout.chunks; chunk < (b + 1) * layout.chunks; ++chunk) join(ranges[chunk], &whole);
-    scales[b] = math::ScaleOf(whole);
+    scales[b] = math::ScaleOf(whole, layout.planes);
   }
   each_chunk([&](int64_t, int64_t b, int64_t at, const float* values, int64_t count) {
-    math::QuantizeRun(values, count, scales[b], codes + at, context.isa());
+    if (layout.planes == 1) {
+      math::QuantizeRun(values, count, scales[b], codes + at, context.isa());
+    } else {
+      math::QuantizeWideRun(values, count, scales[b], codes + at, codes + layout.plane_bytes() + at, context.isa());
+    }
   });
 }
 
@@ -142,30 +153,32 @@ void QuantizeImages(const RunContext& context, const ImageCodes& layout, uint8_t
   if (params.plan.tasks() == 0) return Status::Ok();
   if (params.one_pixel) {
     const RowCodes& rows = params.rows;
-    const PixelRows source = {image.as<const float>(), params.window, rows.k, image.pitch,
+    const PixelRows source = {image.as<const float>(), params.window, rows.k, image.pitch, rows.planes,
                               rows.scales(scratch), context.isa()};
     math::CodeRows codes = rows.View(scratch);
     codes.copy = &QuantizePixels;
     codes.source = &source;
     if (rows.ahead) {
       context.threads().ForRange(rows.rows, 1 + kQuantizeGrain / (rows.k + 1), [&](int64_t begin, int64_t end, int) {
-        QuantizePixels(&source, begin, end - begin, rows.codes(scratch) + begin * rows.stride(), rows.stride());
+        QuantizePixels(&source, begin, end - begin, rows.codes(scratch, begin), rows.stride());
       });
     }
     RunCodeGemm(context, params.plan, codes, filter, epilogue, out, stride, scratch + rows.bytes());
     return Status::Ok();
   }
-  const ImageCodes layout(image);
+  const ImageCodes layout(image, params.rows.planes);
   uint8_t* const codes = reinterpret_cast<uint8_t*>(scratch);
   auto* const scales = reinterpret_cast<math::CodeScale*>(scratch + layout.code_bytes());
   auto* const ranges = reinterpret_cast<math::ValueRange*>(scratch + layout.code_bytes() + layout.scale_bytes());
   QuantizeImages(context, layout, codes, scales, ranges);
-  math::CodePatches patches{PatchesOf(image, params.window, 0, image.dim(3)), codes, scales};
+  math::CodePatches patches{PatchesOf(image, params.window, 0, image.dim(3)), codes,
+                             layout.planes == 1 ? nullptr : codes + layout.plane_bytes(), scales};
   patches.patches.pixel = image.dim(3);  // the codes have no gaps
   math::CodeRows rows;
   rows.copy = math::CodePatchCopier(context.isa());
   rows.source = &patches;
   rows.groups = params.plan.groups;
+  rows.planes = layout.planes;
   rows.scales = scales;
   rows.rows_per_scale = params.window.h.out * params.window.w.out;
   RunCodeGemm(context, params.plan, rows, filter, epilogue, out, stride, scratch + layout.bytes());

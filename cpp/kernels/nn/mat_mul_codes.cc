@@ -25,7 +25,7 @@ struct MatrixRows {
 void QuantizeMatrixRows(const void* source, int64_t row, int64_t rows, uint8_t* out, int64_t stride) {
   const MatrixRows& matrix = *static_cast<const MatrixRows*>(source);
   const int64_t k = matrix.rows.k;
-  math::QuantizeRows(matrix.a + row * k, k, rows, k, 0, out, stride, matrix.scales + row, matrix.isa);
+  math::QuantizeRows(matrix.a + row * k, k, rows, k, 0, matrix.rows.planes, out, stride, matrix.scales + row, matrix.isa);
 }
 
 }  // namespace
@@ -48,6 +48,7 @@ WHERRY_PREPARE(MatMul_f32_di8) {
   params = MatMulCodesParams();
   WHERRY_RETURN_IF_ERROR(ReadFused(context, 2, n, &params.fused));
   WHERRY_RETURN_IF_ERROR(ReadColumns(context, n, &params.fused.first_column));
+  WHERRY_RETURN_IF_ERROR(ReadPlanes(context, &params.rows.planes));
   params.rows.rows = m;
   params.rows.k = k;
   params.plan = params.rows.Plan(n, context.isa(), context.num_threads());
@@ -66,7 +67,7 @@ WHERRY_RUN(MatMul_f32_di8) {
   codes.source = &source;
   if (rows.ahead) {
     context.threads().ForRange(rows.rows, 1 + kQuantizeGrain / (rows.k + 1), [&](int64_t begin, int64_t end, int) {
-      QuantizeMatrixRows(&source, begin, end - begin, rows.codes(scratch) + begin * rows.stride(), rows.stride());
+      QuantizeMatrixRows(&source, begin, end - begin, rows.codes(scratch, begin), rows.stride());
     });
   }
   const Tensor& weight = context.input(1);

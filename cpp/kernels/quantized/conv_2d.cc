@@ -28,7 +28,7 @@ struct QLinearConvParams {
   params.k = shape.k;
   const bool made = !IsPointwise(shape.window) || !NeedNoCopy(shape.rows, shape.k);
   params.product.plan =
-      math::PlanCodeGemm(shape.rows, shape.k, shape.outputs, made, context.isa(), context.num_threads());
+      math::PlanCodeGemm(shape.rows, shape.k, shape.outputs, 1, made, context.isa(), context.num_threads());
   context.RequestScratch(CodeGemmScratchBytes(params.product.plan, context.num_threads()));
   return Status::Ok();
 }

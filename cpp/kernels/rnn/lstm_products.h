@@ -141,8 +141,9 @@ class CodeProducts {
     }
     plan->rows.rows = shape.chunk * shape.batch;
     plan->rows.k = shape.inputs;
+    WHERRY_RETURN_IF_ERROR(ReadPlanes(context, &plan->rows.planes));
     plan->input = PlanInput(context, plan->rows, shape);
-    plan->state_bytes = StateRows(shape, shape.batch).bytes();
+    plan->state_bytes = StateRows(shape, shape.batch, plan->rows.planes).bytes();
     return Status::Ok();
   }
   static size_t ScratchBytes(const Plan& plan, const LstmShape& shape, const RecurrentSplit& split, int threads) {
@@ -159,7 +160,7 @@ class CodeProducts {
     state_.first_group = shape.inputs / math::kQuad;
     float* const input_sums = reinterpret_cast<float*>(scratch);
     float* const state_sums = reinterpret_cast<float*>(scratch + SumBytes(shape));
-    const RowCodes ones = StateRows(shape, 1);
+    const RowCodes ones = StateRows(shape, 1, 1);
     std::memset(ones.codes(scratch_), 0, static_cast<size_t>(ones.stride()));
     std::memset(ones.codes(scratch_) + ones.leading, 1, static_cast<size_t>(shape.units));
     // Each thread reads what it will multiply.
@@ -181,7 +182,7 @@ class CodeProducts {
     rows.rows = count;
     const math::CodeGemmPlan plan = count == plan_.rows.rows ? plan_.input : PlanInput(context_, rows, shape_);
     context_.threads().ForRange(count, 1 + kQuantizeGrain / (rows.k + 1), [&](int64_t begin, int64_t end, int) {
-      math::QuantizeRows(x + begin * rows.k, rows.k, end - begin, rows.k, 0, rows.codes(scratch_) + begin * rows.stride(),
+      math::QuantizeRows(x + begin * rows.k, rows.k, end - begin, rows.k, 0, rows.planes, rows.codes(scratch_, begin),
                          rows.stride(), rows.scales(scratch_) + begin, context_.isa());
     });
     math::Epilogue epilogue;
@@ -194,18 +195,18 @@ class CodeProducts {
     Part(const CodeProducts& products, const RecurrentPart& part, int64_t index)
         : products_(products),
           part_(part),
-          rows_(StateRows(products.shape_, part.rows())),
+          rows_(StateRows(products.shape_, part.rows(), products.plan_.rows.planes)),
           scratch_(products.scratch_ + products.plan_.state_bytes * static_cast<size_t>(index)) {
       const int64_t k = rows_.leading + rows_.k;
-      plan_ = math::PlanCodeGemm(part.rows(), k, products.shape_.columns(), false, products.context_.isa(), 1);
+      plan_ = math::PlanCodeGemm(part.rows(), k, products.shape_.columns(), rows_.planes, false, products.context_.isa(), 1);
     }
     // As FloatProducts::Part::Run.
     template <class Done>
     void Run(const float* h, float* gates, bool falling, const Done& done) {
       const int64_t units = products_.shape_.units;
       const int64_t ldc = products_.shape_.columns();
-      math::QuantizeRows(h + part_.row_begin * units, units, part_.rows(), units, rows_.leading, rows_.codes(scratch_),
-                         rows_.stride(), rows_.scales(scratch_), products_.context_.isa());
+      math::QuantizeRows(h + part_.row_begin * units, units, part_.rows(), units, rows_.leading, rows_.planes,
+                         rows_.codes(scratch_), rows_.stride(), rows_.scales(scratch_), products_.context_.isa());
       math::Epilogue add;
       add.accumulate = true;
       const math::CodeRows rows = rows_.View(scratch_);
@@ -236,13 +237,14 @@ class CodeProducts {
 
  private:
   static math::CodeGemmPlan PlanInput(const KernelContext& context, const RowCodes& rows, const LstmShape& shape) {
-    return math::PlanCodeGemm(rows.rows, rows.k, shape.columns(), false, context.isa(), context.num_threads());
+    return math::PlanCodeGemm(rows.rows, rows.k, shape.columns(), rows.planes, false, context.isa(), context.num_threads());
   }
-  static RowCodes StateRows(const LstmShape& shape, int64_t rows) {
+  static RowCodes StateRows(const LstmShape& shape, int64_t rows, int planes) {
     RowCodes codes;
     codes.rows = rows;
     codes.k = shape.units;
     codes.leading = shape.inputs % math::kQuad;
+    codes.planes = planes;
     return codes;
   }
   static size_t SumBytes(const LstmShape& shape) { return Align64(static_cast<size_t>(shape.columns()) * sizeof(float)); }
