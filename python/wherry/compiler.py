@@ -36,6 +36,7 @@ from wherry.quantize import (
 )  # fmt: skip
 from wherry.quantize.apply import count_weight_bytes
 from wherry.quantize.bias import correct_biases, input_means
+from wherry.quantize.differences import Outputs
 from wherry.quantize.static.apply import TOLERANCE, quantize_static
 from wherry.quantize.static.ranges import Calibration, parse_calibration
 from wherry.quantize.static.samples import Samples, SampleSource
@@ -276,10 +277,12 @@ def _quantized(
         return report
     originals = {tensor.name: constants[tensor.name] for tensor in report.tensors}
     originals.update(correct_biases(graph, layers, originals, means))
+    def run(trial: Graph) -> Outputs:
+        return reference.outputs_of(lower(trial, ordered=False))
+
     report.arithmetic = fit_arithmetic(
-        graph, layers, originals, lambda trial: reference.error_of(lower(trial)), OUTPUT_LIMIT
+        graph, layers, originals, run, reference.outputs, OUTPUT_LIMIT, scheme.halves
     )
-    report.arithmetic.halves = scheme.halves
     count_weight_bytes(graph, report)
     return report
 

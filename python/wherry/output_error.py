@@ -7,6 +7,7 @@ import tempfile
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,14 +16,18 @@ from wherry.graph import TensorType
 from wherry.plan.arena import plan_arena
 from wherry.plan.partition import by_count
 from wherry.plan.program import Program
+from wherry.quantize.differences import largest_differences
 from wherry.runtime.executor import Executor
 from wherry.runtime.trial import PLANNED_THREADS, memory_needed
+
+if TYPE_CHECKING:
+    from wherry.pack.writer import PackedWeights
 
 Samples = str | os.PathLike[str] | Mapping[str, np.ndarray] | None
 
 # The float32 pack is run in this many partitions, so that measuring needs little memory.
 _PARTITIONS = 16
-_BATCHES = 4
+_BATCHES = 16
 _THREADS = min(PLANNED_THREADS, os.cpu_count() or 1)  # no more than budgets are planned for
 
 
@@ -78,6 +83,7 @@ class FloatReference:
     def __init__(self, program: Program, samples: Samples) -> None:
         from wherry.pack.writer import write_pack
 
+        self._packed: PackedWeights = {}
         plan_arena(program)
         with tempfile.TemporaryDirectory(prefix="wherry-") as folder:
             path = Path(folder) / "float32.wherry"
@@ -91,25 +97,20 @@ class FloatReference:
                     self.batches = _batches(arrays, executor)
                 self.outputs = [executor.run(batch) for batch in self.batches]
 
-    def error_of(self, program: Program) -> float:
-        """The largest of the errors that compare() gives for a program, which is packed for it and forgotten."""
+    def outputs_of(self, program: Program) -> list[dict[str, np.ndarray]]:
+        """What a program makes of the inputs. It is packed for that and forgotten, but for its quantized weights."""
         from wherry.pack.writer import write_pack
 
         plan_arena(program)
         with tempfile.TemporaryDirectory(prefix="wherry-") as folder:
             path = Path(folder) / "trial.wherry"
-            write_pack(program, by_count(program, 1), path)
-            return max(self.compare(path).values(), default=0.0)
+            write_pack(program, by_count(program, 1), path, trials=self._packed)
+            return self._run(path)
+
+    def _run(self, pack: str | os.PathLike[str]) -> list[dict[str, np.ndarray]]:
+        with Executor(pack, threads=_THREADS) as executor:
+            return [executor.run(batch) for batch in self.batches]
 
     def compare(self, pack: str | os.PathLike[str]) -> dict[str, float]:
         """Output -> largest difference of the pack's from the float32 one, relative to the largest value."""
-        with Executor(pack, threads=_THREADS) as executor:
-            outputs = [executor.run(batch) for batch in self.batches]
-        errors: dict[str, float] = {}
-        for name in self.outputs[0]:
-            expected = np.stack([batch[name] for batch in self.outputs]).astype(np.float64)
-            found = np.stack([batch[name] for batch in outputs]).astype(np.float64)
-            largest = float(np.abs(expected).max(initial=0.0))
-            difference = float(np.abs(found - expected).max(initial=0.0))
-            errors[name] = difference / largest if largest > 0 else difference
-        return errors
+        return largest_differences(self.outputs, self._run(pack))

@@ -10,8 +10,8 @@ import wherry
 from wherry import compiler
 from wherry.graph import Ref
 from wherry.passes import optimise
-from wherry.quantize import integer_layers, parse_scheme, quantize_weights
-from wherry.quantize.arithmetic import MAX_DEPTH
+from wherry.quantize import arithmetic, integer_layers, parse_scheme, quantize_weights
+from wherry.quantize.arithmetic import MAX_DEPTH, _kind
 from wherry.quantize.bias import correct_biases, input_means
 
 
@@ -52,24 +52,50 @@ def test_kernels_of_whole_numbers(tmp_path: Path) -> None:
     assert {"Conv2D_f32_di8", "MatMul_f32_di8", "Conv2D_f32_wi8"} <= set(report.kernels)
     assert "DepthwiseConv2dNative_f32_wf32" in report.kernels  # stays in float32
     assert report.quantize is not None and report.quantize.arithmetic is not None
-    arithmetic = report.quantize.arithmetic
-    assert (arithmetic.layers, arithmetic.float_layers) == (3, {})
-    assert arithmetic.error is not None and 0 < arithmetic.error <= compiler.OUTPUT_LIMIT
-    assert max(report.quantize.outputs.values()) == pytest.approx(arithmetic.error)
+    found = report.quantize.arithmetic
+    assert (found.layers, found.float_layers) == (3, {})
+    assert found.error is not None and 0 < found.error <= compiler.OUTPUT_LIMIT
+    assert max(report.quantize.outputs.values()) <= found.error * (1 + 1e-6)  # which is to be expected of others too
 
 
-def test_layers_go_back_to_floats_until_outputs_are_close(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("large", [False, True])
+def test_layers_get_finer_codes_until_outputs_are_close(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, large: bool
+) -> None:
     free = wherry.compile(network(), tmp_path / "free.wherry", quantize="int8").quantize
     assert free is not None and free.arithmetic is not None and free.arithmetic.error is not None
     limit = 1.15 * free.arithmetic.error  # of which a margin is taken off
     monkeypatch.setattr(compiler, "OUTPUT_LIMIT", limit)
+    monkeypatch.setattr(arithmetic, "MOST_MEASURED_BYTES", 0 if large else 1 << 30)
     report = wherry.compile(network(), tmp_path / "m.wherry", quantize="int8")
     assert report.quantize is not None and report.quantize.arithmetic is not None
-    arithmetic = report.quantize.arithmetic
-    assert 1 <= len(arithmetic.float_layers) < 3 and arithmetic.layers == 3 - len(arithmetic.float_layers)
-    assert all(error > 0 for error in arithmetic.float_layers.values())
-    assert arithmetic.error is not None and arithmetic.error <= limit
-    assert any(key.endswith("_wf16") for key in report.kernels) and any(key.endswith("_di8") for key in report.kernels)
+    found = report.quantize.arithmetic
+    assert (found.layers, found.float_layers) == (3, {}) and 1 <= len(found.wide_layers) < 3
+    assert found.error is not None and found.error <= 0.8 * limit
+    assert report.file_bytes <= (tmp_path / "free.wherry").stat().st_size + 256  # the weights are the same
+
+
+def test_layers_of_one_kind_take_a_form_together() -> None:
+    graph = biased()
+    optimise(graph)
+    kinds = [_kind(graph, node) for node in graph.topological() if node.op == "_FusedConv2D"]
+    assert len(set(kinds)) == len(kinds) == 2  # other shapes
+    assert kinds == [_kind(graph, node) for node in graph.topological() if node.op == "_FusedConv2D"]
+
+
+def test_layers_go_back_to_floats_until_outputs_are_close(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    free = wherry.compile(biased(), tmp_path / "free.wherry", quantize="int8").quantize
+    assert free is not None and free.arithmetic is not None and free.arithmetic.error is not None
+    limit = 0.7 * free.arithmetic.error
+    monkeypatch.setattr(compiler, "OUTPUT_LIMIT", limit)
+    report = wherry.compile(biased(), tmp_path / "m.wherry", quantize="int8")
+    assert report.quantize is not None and report.quantize.arithmetic is not None
+    found = report.quantize.arithmetic
+    assert 1 <= len(found.float_layers) < 3 and found.layers == 3 - len(found.float_layers)
+    assert all(error > 0 for error in found.float_layers.values())
+    assert found.error is not None and found.error <= limit
+    assert found.wide_layers and any(key.endswith("_wf16") for key in report.kernels)
+    assert any(key.endswith("_di8") for key in report.kernels)
     assert report.quantize.weight_bytes_after > free.weight_bytes_after
 
 
@@ -81,10 +107,10 @@ def test_inputs_that_cannot_tell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def test_samples_may_hold_several_batches(tmp_path: Path) -> None:
-    x = np.random.default_rng(1).standard_normal((6, 12, 12, 8)).astype(np.float32)
+    x = np.random.default_rng(1).standard_normal((18, 12, 12, 8)).astype(np.float32)
     errors = [
         wherry.compile(network(), tmp_path / "m.wherry", quantize="int8", samples={"x": part}).quantize.outputs
-        for part in (x, x[:4], x[:1])
+        for part in (x, x[:16], x[:1])
     ]
     assert errors[0] == errors[1] != errors[2]
     with pytest.raises(wherry.UsageError):

@@ -13,6 +13,8 @@ from typing import Any
 # Attribute of a node that multiplies its 8-bit weights in whole numbers, or its float16 weights in half precision
 # (wherry.quantize.arithmetic).
 REDUCED = "_reduced"
+# Bits of the codes that a node with REDUCED makes of its activations as it runs; 8 where it has none of these.
+ACTIVATION_BITS = "_activation_bits"
 # How far the activations of a node may go that multiplies in half precision (wherry.quantize.halves).
 HALF_LIMIT = "_half_limit"
 

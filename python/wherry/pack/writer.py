@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from wherry.errors import PackError
-from wherry.graph import QuantizedValue
+from wherry.graph import QuantizedValue, Value
 from wherry.ops.cost import macs
 from wherry.ops.rules import WeightUse
 from wherry.pack import format as fmt
@@ -142,6 +142,19 @@ _PANEL_OPS = {
 }
 
 
+# 8-bit weights of the packs of several trials, so that each is packed once: (id of a value, use) -> both.
+PackedWeights = dict[tuple[int, WeightUse], tuple[Value, StoredWeight]]
+
+
+def _kept(weight: Weight, trials: PackedWeights | None) -> StoredWeight:
+    value, key = weight.value, (id(weight.value), weight.use)
+    if trials is None or not isinstance(value, QuantizedValue) or value.format != "int8":
+        return _stored(weight)
+    if key not in trials:
+        trials[key] = value, _stored(weight)
+    return trials[key][1]
+
+
 def _stored(weight: Weight) -> StoredWeight:
     if weight.use is WeightUse.PLAIN:
         array = np.ascontiguousarray(weight.value.numpy())
@@ -152,8 +165,8 @@ def _stored(weight: Weight) -> StoredWeight:
     return pack_weight(_PANEL_OPS[weight.use], weight.value, transpose=transpose)
 
 
-def _place(weight: Weight, segment: int, buffer: _Buffer) -> _Placed:
-    stored = _stored(weight)
+def _place(weight: Weight, segment: int, buffer: _Buffer, trials: PackedWeights | None) -> _Placed:
+    stored = _kept(weight, trials)
     scale = zero = fmt.NONE64
     for_scale, for_offset = _padded(stored.scale), _padded(stored.offset)
     if for_scale is not None:
@@ -166,12 +179,14 @@ def _place(weight: Weight, segment: int, buffer: _Buffer) -> _Placed:
 
 class _Writer:
     def __init__(
-        self, program: Program, partitions: list[Partition], budget: int, provenance: Mapping[str, Any]
+        self, program: Program, partitions: list[Partition], budget: int, provenance: Mapping[str, Any],
+        trials: PackedWeights | None,
     ) -> None:
         self.program = program
         self.partitions = partitions
         self.budget = budget
         self.provenance = provenance
+        self.trials = trials
         self.metadata = Metadata()
         self.placed: dict[int, _Placed] = {}
         self.tensor_numbers: dict[int, int] = {}
@@ -190,7 +205,7 @@ class _Writer:
         for number, members in enumerate(segments.members):
             buffer = _Buffer()
             for weight in members:
-                self.placed[id(weight)] = _place(weight, number, buffer)
+                self.placed[id(weight)] = _place(weight, number, buffer, self.trials)
             data = b"".join(buffer.parts)
             del buffer
             assert len(data) == layout[number], "a weight's size was predicted wrong"
@@ -303,10 +318,12 @@ def write_pack(
     memory_budget: int = 0,
     provenance: Mapping[str, Any] | None = None,
     check: Callable[[Path], None] | None = None,
+    trials: PackedWeights | None = None,
 ) -> int:
     """Writes the pack and returns its size in bytes. The arena must have been planned.
 
     check: is given the whole pack under its temporary name; what it raises keeps the pack from being put in place.
+    trials: this is one of several packs that are run and forgotten; what they share.
 
     Raises PackError when the file cannot be written; what was there before is then untouched.
     """
@@ -319,11 +336,12 @@ def write_pack(
         raise PackError(f"{target}: cannot be written: {error.strerror}") from error
     try:
         with os.fdopen(handle, "wb") as file:
-            _Writer(program, partitions, memory_budget, provenance or {}).write(file)
+            _Writer(program, partitions, memory_budget, provenance or {}, trials).write(file)
             file.flush()
             if check is not None:
                 check(Path(temporary))
-            os.fsync(file.fileno())
+            if trials is None:
+                os.fsync(file.fileno())
         umask = os.umask(0)
         os.umask(umask)
         Path(temporary).chmod(0o666 & ~umask)

@@ -10,7 +10,17 @@ from wherry.errors import MissingKernelError, UsageError
 from wherry.graph import ArrayValue, DType, Graph, Node, QuantizedValue, Ref, TensorType, Value
 from wherry.graph.graph import ShapeAttr
 from wherry.ops.catalog import Catalog, Kernel, catalog
-from wherry.ops.rules import ALIASES, HALF_LIMIT, REDUCED, OpRule, WeightUse, composite_op, rule_for, runtime_attrs
+from wherry.ops.rules import (
+    ACTIVATION_BITS,
+    ALIASES,
+    HALF_LIMIT,
+    REDUCED,
+    OpRule,
+    WeightUse,
+    composite_op,
+    rule_for,
+    runtime_attrs,
+)
 from wherry.ops.suffixes import RUNTIME_TYPES, candidates, width_suffix
 from wherry.plan.chains import join_chains
 from wherry.plan.lifetimes import set_lifetimes
@@ -34,7 +44,7 @@ class _Lowering:
         self.missing: list[str] = []
         self.program = Program(graph.name, {}, {})
 
-    def run(self) -> Program:
+    def run(self, ordered: bool) -> Program:
         graph = self.graph
         needed = graph.reachable()
         order = [node for node in graph.topological() if node.name in needed]
@@ -63,7 +73,8 @@ class _Lowering:
             raise MissingKernelError("\n".join(self.missing))
         join_chains(self.program, self.kernels)
         join_views(self.program, self.kernels)
-        choose_order(self.program)
+        if ordered:
+            choose_order(self.program)
         set_lifetimes(self.program)
         return self.program
 
@@ -95,6 +106,8 @@ class _Lowering:
             attrs.pop("transpose_b", None)  # the pack holds it the right way round
         if kernel.suffix.endswith("_hf16"):
             attrs["half_limit"] = float(node.attrs[HALF_LIMIT])
+        if kernel.suffix.endswith("_di8") and ACTIVATION_BITS in node.attrs:
+            attrs["activation_bits"] = int(node.attrs[ACTIVATION_BITS])
         self.program.steps.append(Step(node.name, op, kernel.key, inputs, outputs, attrs))
 
     def _new_output(self, node: Node, index: int, rule: OpRule) -> ProgramTensor:
@@ -269,10 +282,12 @@ def _is_ints(value: Any) -> bool:
     return all(isinstance(v, bool | int | np.integer) for v in value)
 
 
-def lower(graph: Graph, kernels: Catalog | None = None) -> Program:
+def lower(graph: Graph, kernels: Catalog | None = None, ordered: bool = True) -> Program:
     """Lowers a graph whose types are known (passes.infer_shapes) to a program without addresses or partitions.
 
+    ordered: its steps are in the order that needs the least memory, which takes time to find, not just in one that
+    works.
     Raises MissingKernelError with one line for each node that no kernel serves, UsageError for a shape that is not
     known before it runs.
     """
-    return _Lowering(graph, kernels if kernels is not None else catalog()).run()
+    return _Lowering(graph, kernels if kernels is not None else catalog()).run(ordered)

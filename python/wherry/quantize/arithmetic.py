@@ -1,22 +1,25 @@
 """Which layers multiply in reduced arithmetic.
 
-8-bit weights in whole numbers, with activations quantized as they run; float16 weights in half precision (halves.py).
+8-bit weights in whole numbers, with activations quantized as they run, to 8 or to 16 bits; float16 weights in half
+precision (halves.py).
 
 A node says so with the attribute REDUCED; lowering then takes the kernel that does: its key ends in di8 or hf16.
+ACTIVATION_BITS says that codes have 16 bits.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from wherry.graph import Graph, Node, QuantizedValue, Value
+from wherry.graph import Graph, Node, QuantizedValue, Ref, Value
 from wherry.ops.catalog import catalog
-from wherry.ops.rules import REDUCED, WeightUse, composite_op, rule_for
+from wherry.ops.rules import ACTIVATION_BITS, REDUCED, WeightUse, composite_op, rule_for
 from wherry.pack.stored import PANEL_WIDTH
+from wherry.quantize.differences import Outputs, likely_difference, rms_difference
 from wherry.quantize.formats import FLOAT16, quantize
-from wherry.quantize.layer_cost import DYNAMIC, FLOATS, LayerCost
+from wherry.quantize.layer_cost import DYNAMIC, FLOATS, WIDE, LayerCost
 from wherry.quantize.search import Choices, Forms, search
 
 _RECURRENT = frozenset({"BlockLSTM", "BlockLSTMV2", "LSTMBlockCell"})
@@ -28,12 +31,15 @@ def integer_layers(graph: Graph) -> list[Node]:
     return [node for node in graph.topological() if _fits(graph, node)]
 
 
-def set_arithmetic(nodes: list[Node], reduced: bool) -> None:
+def set_arithmetic(nodes: Sequence[Node], reduced: bool, wide: bool = False) -> None:
+    """wide: activations get codes of 16 bits, not of 8."""
     for node in nodes:
+        node.attrs.pop(REDUCED, None)
+        node.attrs.pop(ACTIVATION_BITS, None)
         if reduced:
             node.attrs[REDUCED] = True
-        else:
-            node.attrs.pop(REDUCED, None)
+        if reduced and wide:
+            node.attrs[ACTIVATION_BITS] = 16
 
 
 def _fits(graph: Graph, node: Node) -> bool:
@@ -63,104 +69,142 @@ def _fits(graph: Graph, node: Node) -> bool:
 class ArithmeticReport:
     """Which layers multiply in reduced arithmetic. Errors are of outputs, relative to the largest value.
 
-    layers: how many do. error: of all together, None if nobody measured. float_layers: those that stay in float
-    arithmetic, with float16 weights, and the error that each would make alone. conclusive: False when the inputs cannot
-    tell, as outputs are beyond the limit even where all layers are left in float arithmetic. halves: in half precision,
-    not in whole numbers.
+    layers: how many do; wide_layers: those of them whose activations get codes of 16 bits. error: of all together, None
+    if nobody measured. float_layers: those that stay in float arithmetic, with float16 weights, and the error that each
+    would make alone (all of its kind together, where a model is measured by kinds), root mean square. conclusive: False
+    when the inputs cannot tell, as outputs are beyond the limit even where all layers are left in float arithmetic.
+    halves: in half precision, not in whole numbers.
     """
 
     limit: float
     layers: int = 0
     conclusive: bool = True
     error: float | None = None
+    wide_layers: list[str] = field(default_factory=list)
     float_layers: dict[str, float] = field(default_factory=dict)
     halves: bool = False
 
 
-# Measuring layers one by one writes a pack for each: models with more float32 weights than this keep all layers.
+# Every trial writes a pack: in models with more float32 weights than this, layers of one kind take a form together.
 MOST_MEASURED_BYTES = 400 << 20
 # Of the limit: other inputs than those measured may make more of an error.
 _MARGIN = 0.8
+_SMALL = 0.1  # of the limit: where rounding activations does less, rounding the weights is taken to do as much
 
 
 def fit_arithmetic(
-    graph: Graph, layers: list[Node], originals: Mapping[str, Value], measure: Callable[[Graph], float], limit: float
+    graph: Graph,
+    layers: list[Node],
+    originals: Mapping[str, Value],
+    run: Callable[[Graph], Outputs],
+    expected: Outputs,
+    limit: float,
+    halves: bool = False,
 ) -> ArithmeticReport:
     """Lets `layers` multiply in reduced arithmetic, but for those that move outputs too far from float32.
 
-    originals: name -> float32 value of each quantized constant and each corrected bias. measure: the error at the
-    outputs of a graph.
+    originals: name -> float32 value of each quantized constant and each corrected bias. run: the outputs of a graph.
+    expected: those in float32. halves: in half precision, which has no codes of 16 bits.
     """
     set_arithmetic(layers, True)
-    error = measure(graph)
-    report = ArithmeticReport(limit, len(layers), error=error)
+    error = likely_difference(expected, run(graph))
+    report = ArithmeticReport(limit, len(layers), error=error, halves=halves)
     limit *= _MARGIN
-    if error <= limit or sum(value.type.nbytes for value in originals.values()) > MOST_MEASURED_BYTES:
+    if error <= limit:
         return report
-    codes = {name: graph.nodes[name].value for name in originals}
-    costs = {layer.name: LayerCost(graph, layer, FLOAT16.bits // 8) for layer in layers}
-
-    def take(forms: Forms) -> None:
-        _restore(graph, codes)
-        set_arithmetic(layers, True)
-        for layer in layers:
-            if forms[layer.name] == FLOATS:
-                _leave_in_float(graph, layer, originals)
-
-    def measure_forms(forms: Forms) -> float:
-        take(forms)
-        return measure(graph)
-
-    report.conclusive = measure_forms({layer.name: FLOATS for layer in layers}) <= limit
-    take({layer.name: DYNAMIC for layer in layers})
-    if not report.conclusive:
-        return report
-    errors = {
-        name: {DYNAMIC: alone, FLOATS: 0.0} for name, alone in _each_alone(graph, layers, originals, measure).items()
-    }
-    found = search(Choices(errors, lambda name, form, _: costs[name].of(form), measure_forms, limit))
-    take(found.forms)
-    report.float_layers = {name: errors[name][DYNAMIC] for name, form in found.forms.items() if form == FLOATS}
-    report.layers, report.error = len(layers) - len(report.float_layers), found.error
+    trials = _Trials(graph, layers, originals, run, (DYNAMIC, FLOATS) if halves else (DYNAMIC, WIDE, FLOATS))
+    report.conclusive = likely_difference(expected, trials.outputs(dict.fromkeys(trials.groups, FLOATS))) <= limit
+    if report.conclusive:
+        errors = trials.errors(_SMALL * limit)
+        choices = Choices(errors, trials.cost, lambda forms: likely_difference(expected, trials.outputs(forms)), limit)
+        found = search(choices)
+        trials.take(found.forms)
+        forms = {layer.name: form for name, form in found.forms.items() for layer in trials.groups[name]}
+        kinds = {layer.name: name for name, group in trials.groups.items() for layer in group}
+        report.wide_layers = [layer.name for layer in layers if forms[layer.name] == WIDE]
+        report.float_layers = {
+            layer.name: errors[kinds[layer.name]][DYNAMIC] for layer in layers if forms[layer.name] == FLOATS
+        }
+        report.layers, report.error = len(layers) - len(report.float_layers), found.error
+    else:
+        trials.take(dict.fromkeys(trials.groups, DYNAMIC))
     return report
 
 
-def _each_alone(
-    graph: Graph, layers: list[Node], originals: Mapping[str, Value], measure: Callable[[Graph], float]
-) -> dict[str, float]:
-    """The error of each layer when all others are as they were before quantization."""
-    codes = {name: graph.nodes[name].value for name in originals}
-    errors: dict[str, float] = {}
-    try:
-        set_arithmetic(layers, False)
-        for name, value in originals.items():
-            graph.nodes[name].value = value
+class _Trials:
+    """Groups of layers that take a form together, and a graph with them in one form or another.
+
+    forms: those that there are, from the cheapest to the most exact.
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        layers: Sequence[Node],
+        originals: Mapping[str, Value],
+        run: Callable[[Graph], Outputs],
+        forms: Sequence[str],
+    ) -> None:
+        self.graph = graph
+        self.originals = originals
+        self.run = run
+        self.forms = forms
+        self.reduced = {name: graph.nodes[name].value for name in originals}
+        self.left: dict[str, Value] = {}  # of layers in float arithmetic
+        large = sum(value.type.nbytes for value in originals.values()) > MOST_MEASURED_BYTES
+        self.groups: dict[str, list[Node]] = {}
         for layer in layers:
-            weights = [ref.node for ref in layer.inputs if ref.node in codes]
-            for name in weights:
-                graph.nodes[name].value = codes[name]
-            set_arithmetic([layer], True)
-            errors[layer.name] = measure(graph)
-            set_arithmetic([layer], False)
-            for name in weights:
-                graph.nodes[name].value = originals[name]
-    finally:
-        _restore(graph, codes)
-        set_arithmetic(layers, True)
-    return errors
+            self.groups.setdefault(_kind(graph, layer) if large else layer.name, []).append(layer)
+        self.costs = {
+            name: [LayerCost(graph, layer, FLOAT16.bits // 8) for layer in group] for name, group in self.groups.items()
+        }
+
+    def cost(self, group: str, form: str, _: Forms) -> float:
+        return sum(cost.of(form) for cost in self.costs[group])
+
+    def take(self, forms: Forms) -> None:
+        for name, group in self.groups.items():
+            set_arithmetic(group, forms[name] != FLOATS, forms[name] == WIDE)
+            for layer in group:
+                for ref in layer.inputs:
+                    if ref.node in self.originals:
+                        self.graph.nodes[ref.node].value = (
+                            self._left(ref.node) if forms[name] == FLOATS else self.reduced[ref.node]
+                        )
+
+    def _left(self, name: str) -> Value:
+        """A weight in float16, or a bias as it was."""
+        if not isinstance(self.reduced[name], QuantizedValue):
+            return self.originals[name]
+        if name not in self.left:
+            self.left[name] = quantize(self.originals[name].numpy(), FLOAT16, -1)
+        return self.left[name]
+
+    def outputs(self, forms: Forms) -> Outputs:
+        self.take(forms)
+        return self.run(self.graph)
+
+    def errors(self, small: float) -> dict[str, dict[str, float]]:
+        """The error of each group in each form: what outputs change by when it takes another, root mean square.
+
+        All others have 8-bit weights and wide codes where those are among the forms: trials stay small, and errors add
+        up as those of independent causes. small: of rounded activations, below which nobody looks at the weights.
+        """
+        base = dict.fromkeys(self.groups, WIDE if WIDE in self.forms else FLOATS)
+        expected = self.outputs(base)
+        found: dict[str, dict[str, float]] = {}
+        for name in self.groups:
+            activations = rms_difference(expected, self.outputs({**base, name: DYNAMIC}))
+            found[name] = {DYNAMIC: activations, FLOATS: 0.0}
+            if WIDE in self.forms:
+                weights = activations
+                if activations > small:
+                    weights = rms_difference(expected, self.outputs({**base, name: FLOATS}))
+                found[name] = {DYNAMIC: math.hypot(activations, weights), WIDE: weights, FLOATS: 0.0}
+        return found
 
 
-def _restore(graph: Graph, values: Mapping[str, Value | None]) -> None:
-    for name, value in values.items():
-        graph.nodes[name].value = value
-
-
-def _leave_in_float(graph: Graph, layer: Node, originals: Mapping[str, Value]) -> None:
-    set_arithmetic([layer], False)
-    for ref in layer.inputs:
-        if ref.node not in originals:
-            continue
-        if isinstance(graph.nodes[ref.node].value, QuantizedValue):
-            graph.nodes[ref.node].value = quantize(originals[ref.node].numpy(), FLOAT16, -1)
-        else:  # a bias
-            graph.nodes[ref.node].value = originals[ref.node]
+def _kind(graph: Graph, layer: Node) -> str:
+    """The same for layers that compute the same with other weights."""
+    refs = [*layer.inputs, Ref(layer.name)]
+    return f"{composite_op(layer.op, layer.attrs)} {[graph.type_of(ref).shape for ref in refs]}"

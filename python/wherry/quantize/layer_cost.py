@@ -14,12 +14,15 @@ from wherry.graph import Graph, Node, Ref
 from wherry.ops.cost import macs
 from wherry.ops.rules import WeightUse, composite_op, rule_for
 
-CODES, DYNAMIC, FLOATS = "codes", "dynamic", "float"  # forms of a layer, from the cheapest to the most exact
+# Forms of a layer, from the cheapest to the most exact: 8-bit codes of fixed scales, codes made as it runs, those of
+# 16 bits, floats.
+CODES, DYNAMIC, WIDE, FLOATS = "codes", "dynamic", "wide", "float"
 
-_PRODUCTS = {CODES: 600.0, DYNAMIC: 600.0, FLOATS: 85.0}  # multiply-adds
-_DEPTHWISE = {CODES: 50.0, DYNAMIC: 40.0, FLOATS: 40.0}
+_PRODUCTS = {CODES: 600.0, DYNAMIC: 600.0, WIDE: 300.0, FLOATS: 85.0}  # multiply-adds
+_DEPTHWISE = {CODES: 50.0, DYNAMIC: 40.0, WIDE: 40.0, FLOATS: 40.0}
 _BYTES = 25.0  # of activations
 _QUANTIZED = 6.0  # values whose range is found and whose codes are made as a layer runs
+_READ = 16.0  # bytes of weights from memory: products wait for them
 _STORED = 2.0  # bytes of a pack
 
 
@@ -44,11 +47,12 @@ class LayerCost:
 
         A layer on codes that reads floats waits for a step that makes codes of them.
         """
-        time = self.macs / self.rates[form]
+        weight_bytes = self.weights * (self.float_bytes if form == FLOATS else 1)
+        time = max(self.macs / self.rates[form], weight_bytes / _READ)
         if form == CODES:
             time += (self.read * (6 if reads_floats else 1) + self.written * (4 if writes_floats else 1)) / _BYTES
         else:
             time += 4 * (self.read + self.written) / _BYTES
-        if form == DYNAMIC:
+        if form in (DYNAMIC, WIDE):
             time += self.read / _QUANTIZED
-        return time + self.weights * (self.float_bytes if form == FLOATS else 1) / _STORED
+        return time + weight_bytes / _STORED

@@ -1,0 +1,44 @@
+"""How far outputs on samples are from one another, relative to the largest value of each output."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from wherry.quantize.search import likely_largest
+
+Outputs = Sequence[Mapping[str, np.ndarray]]  # by name, for each batch
+
+
+def largest_differences(expected: Outputs, found: Outputs) -> dict[str, float]:
+    """Output -> the largest."""
+    return {name: float(np.abs(part).max(initial=0.0)) for name, part in _relative(expected, found).items()}
+
+
+def rms_difference(expected: Outputs, found: Outputs) -> float:
+    """Root mean square, of the output where it is largest."""
+    return max((_rms(part) for part in _relative(expected, found).values()), default=0.0)
+
+
+def likely_difference(expected: Outputs, found: Outputs) -> float:
+    """The largest difference to expect of any output, on these inputs or as many others."""
+    return max(
+        (likely_largest(float(np.abs(part).max(initial=0.0)), _rms(part), part.size)
+         for part in _relative(expected, found).values()),
+        default=0.0,
+    )  # fmt: skip
+
+
+def _rms(part: np.ndarray) -> float:
+    return float(np.sqrt(np.mean(np.square(part)))) if part.size else 0.0
+
+
+def _relative(expected: Outputs, found: Outputs) -> dict[str, np.ndarray]:
+    relative = {}
+    for name in expected[0]:
+        before = np.stack([batch[name] for batch in expected]).astype(np.float64)
+        after = np.stack([batch[name] for batch in found]).astype(np.float64)
+        largest = float(np.abs(before).max(initial=0.0))
+        relative[name] = (after - before) / (largest if largest > 0 else 1.0)
+    return relative
