@@ -29,6 +29,15 @@ uint64_t TotalBytes(Span<const ArenaRange> ranges) {
   return bytes;
 }
 
+// A file that no checkpoint, however damaged behind its mark, can have become.
+bool IsSomethingElse(const char* path) {
+  platform::File file;
+  char begin[sizeof(kMagic)];
+  if (file.OpenPath(path) != 0) return false;
+  const size_t bytes = static_cast<size_t>(std::min<uint64_t>(sizeof(begin), file.size()));
+  return bytes != 0 && file.Read(0, begin, bytes) == 0 && std::memcmp(begin, kMagic, bytes) != 0;
+}
+
 }  // namespace
 
 struct Checkpoint::Header {
@@ -46,6 +55,9 @@ Status Checkpoint::Set(const char* path, const platform::File& file, const Pack&
   completed_ = false;
   const size_t length = std::strlen(path);
   if (length == 0) return errors.Fail(Code::kInvalidArgument, "the checkpoint has an empty path");
+  if (IsSomethingElse(path)) {
+    return errors.Fail(Code::kInvalidArgument, "%s is not a checkpoint, and a run would replace it; name another file", path);
+  }
   if (!path_.Allocate(length + 1) || !part_.Allocate(length + sizeof(kPart)) || !crossing_.Build(pack)) {
     return errors.Fail(Code::kOutOfMemory, "no memory for the checkpoint's tables");
   }

@@ -14,7 +14,7 @@
 //   at 48  u64      reserved: 0
 //   at 56  u64      header_hash: XXH64 of the 56 bytes before
 //
-// A file that is anything else, or of another pack, counts as none. Who reads a file never sees half of one: it is written
+// A file without this magic is refused, as somebody else's; one that is damaged, or of another pack, counts as none. Who reads a file never sees half of one: it is written
 // beside (with ".part" added to its name) and put in place at once.
 #ifndef WHERRY_RUNTIME_CHECKPOINT_H_
 #define WHERRY_RUNTIME_CHECKPOINT_H_
@@ -34,7 +34,7 @@ class Checkpoint {
  public:
   static constexpr int kNone = -1;
 
-  // From now on runs of this pack keep a checkpoint there. The path is copied.
+  // From now on runs of this pack keep a checkpoint there. The path is copied. kInvalidArgument for a file that is none.
   Status Set(const char* path, const platform::File& file, const Pack& pack, Isa isa, ErrorSink& errors);
   void Unset() { on_ = false; }
   bool on() const { return on_; }

@@ -16,6 +16,7 @@ from benchmarks import kill
 
 PARTITIONS = 11
 HEADER = 64
+MAGIC = 8
 
 
 @pytest.fixture(scope="module")
@@ -137,7 +138,7 @@ def test_damaged_files_count_as_none(pack: Path, tmp_path: Path, wanted: dict[st
     generator = random.Random(3)
     cuts = [sound[:size] for size in (0, 1, HEADER - 1, HEADER, len(sound) - 1)] + [sound + b"x"]
     flips = []
-    for at in [*range(HEADER), *(generator.randrange(HEADER, len(sound)) for _ in range(100))]:
+    for at in [*range(MAGIC, HEADER), *(generator.randrange(HEADER, len(sound)) for _ in range(100))]:
         changed = bytearray(sound)
         changed[at] ^= 1 << generator.randrange(8)
         flips.append(bytes(changed))
@@ -154,6 +155,23 @@ def test_damaged_files_count_as_none(pack: Path, tmp_path: Path, wanted: dict[st
         assert resume(pack, file)[0] in (0, done)
     file.write_bytes(sound)
     assert resume(pack, file)[0] == 5
+
+
+def test_a_file_of_another_kind_is_never_replaced(pack: Path, tmp_path: Path) -> None:
+    other = tmp_path / "notes.txt"
+    other.write_text("bring milk")
+    content = pack.read_bytes()
+    for path in (other, pack):
+        with pytest.raises(UsageError, match=f"{path} is not a checkpoint, and a run would replace it"):
+            wherry.Executor(pack, checkpoint=path)
+    assert other.read_text() == "bring milk" and pack.read_bytes() == content
+    file = tmp_path / "run.checkpoint"
+    interrupt(pack, file, 5)
+    sound = file.read_bytes()
+    for at in range(MAGIC):
+        file.write_bytes(sound[:at] + bytes([sound[at] ^ 1]) + sound[at + 1 :])
+        with pytest.raises(UsageError, match="is not a checkpoint"):
+            wherry.Executor(pack, checkpoint=file)
 
 
 def forged(sound: bytes, done: int) -> bytes:

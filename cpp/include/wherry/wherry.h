@@ -68,7 +68,8 @@ typedef enum wherry_page_cache {
 
 typedef struct wherry_options {
   int32_t threads;        /* 0: one for each processor */
-  uint64_t memory_budget; /* bytes that the model may add to the process; 0: what the pack was planned for, or no limit */
+  uint64_t memory_budget; /* bytes that the model may hold: weights, tensors, tables. 0: what the pack was planned for, or no
+                             limit. The library's code, stacks of threads and your inputs come on top. */
   wherry_page_cache page_cache;
 } wherry_options;
 
@@ -147,7 +148,8 @@ WHERRY_API wherry_memory wherry_get_memory(void);
  * another version of this library or of a processor with other instructions. The file is replaced at once, and never half
  * written; it lives until the next run or until you remove it, and holds values of the model: keep it where only the
  * app can read it. What is beside it with ".part" added to its name is Wherry's. A run that cannot write it fails with
- * WHERRY_IO. The path is copied. Null switches it off. Not during a run. */
+ * WHERRY_IO. A file that is not a checkpoint is never replaced: its path is refused with WHERRY_INVALID_ARGUMENT. The path is
+ * copied. Null switches it off. Not during a run. */
 WHERRY_API wherry_status wherry_set_checkpoint(wherry_model* model, const char* path);
 
 typedef enum wherry_checkpoint_kind {
