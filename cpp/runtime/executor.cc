@@ -213,7 +213,7 @@ Status Executor::SetMemoryBudget(uint64_t budget) {
                         "a memory budget of %" PRIu64 " bytes is too small: this pack needs %" PRIu64
                         " with %d thread%s; raise the budget%s",
                         budget, memory_needed(), threads_.size(), threads_.size() == 1 ? "" : "s",
-                        threads_.size() == 1 ? "" : ", or use fewer threads");
+                        threads_.size() > 1 && budget >= memory_needed() - scratch_bytes_ ? ", or use fewer threads" : "");
   }
   const uint64_t limit = budget == 0 ? ~uint64_t{0} : budget - fixed_bytes_;
   WHERRY_RETURN_IF_ERROR(weights_.SetLimit(limit, {step_seconds_.data(), step_seconds_.size()}, errors_));

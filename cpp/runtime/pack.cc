@@ -40,7 +40,9 @@ Status Pack::ReadHeader(const platform::File& file, ErrorSink& errors, format::H
     return errors.Fail(Code::kIo, "the pack cannot be read");
   }
   if (size < sizeof(magic) || std::memcmp(magic, format::kMagic, sizeof(magic)) != 0) {
-    return errors.Fail(Code::kNotAPack, "this is not a Wherry pack: it does not begin with the pack's mark");
+    return errors.Fail(
+        Code::kNotAPack,
+        "this is not a Wherry pack: it does not begin with the pack's mark; wherry compile makes one of a model");
   }
   if (size < sizeof(*header)) {
     return errors.Fail(Code::kTruncated, "the pack is cut short: %llu bytes are not even a header",
@@ -56,7 +58,7 @@ Status Pack::ReadHeader(const platform::File& file, ErrorSink& errors, format::H
     return Corrupt(errors, "its header does not match its checksum");
   }
   if (header->file_bytes != size) {
-    return errors.Fail(Code::kTruncated, "the pack is cut short or padded: %llu bytes, its header says %llu",
+    return errors.Fail(Code::kTruncated, "the pack is cut short or padded: %llu bytes, its header says %llu; copy it again",
                        static_cast<unsigned long long>(size), static_cast<unsigned long long>(header->file_bytes));
   }
   if (!InRange(header->metadata_offset, header->metadata_bytes, size) ||

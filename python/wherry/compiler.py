@@ -43,6 +43,7 @@ from wherry.quantize.static.samples import Samples, SampleSource
 from wherry.runtime.executor import parse_bytes
 from wherry.runtime.single_kernel import half_isas
 from wherry.runtime.trial import PLANNED_THREADS, memory_needed
+from wherry.text import counted
 
 _OVERHEAD = 4 << 20  # of what tables and scratch memory may take beside the weights of a partition
 
@@ -141,11 +142,12 @@ def _write_within(
     try:
         return partitions, _write(program, partitions, path, budget, provenance, threads)
     except _TooMuch as error:
+        fewer = ", or fewer threads" if threads > 1 and program.arena_bytes + largest_step < budget else ""
         raise BudgetError(
             f"{program.name} cannot run in {budget} bytes: {program.arena_bytes} are for tensors, {largest_step} for "
             f"the weights of {largest.name if largest is not None else 'no step'!r}, which are read together, "
             f"{error.needed - largest_step - program.arena_bytes} for tables and the scratch memory "
-            f"of {threads} threads; a budget of {error.needed} will do, or fewer threads"
+            f"of {counted(threads, 'thread')}; a budget of {error.needed} will do{fewer}"
         ) from None
 
 
@@ -297,7 +299,7 @@ def _static_options(
                 raise UsageError(f"{name} has an effect with quantize int8-static only")
         return None
     if calibrate is None:
-        raise UsageError("int8-static finds scales on samples of the inputs; name an .npz of them with calibrate")
+        raise UsageError("int8-static finds scales on samples: name an .npz of them with calibrate (--calibrate)")
     parsed = parse_calibration("least-error" if calibration is None else calibration)
     held = TOLERANCE if tolerance is None else tolerance
     if not isinstance(held, int | float) or isinstance(held, bool) or not held > 0:

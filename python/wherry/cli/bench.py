@@ -40,7 +40,7 @@ def register(commands: Any) -> None:
     parser.add_argument("--threads", type=int, default=1, help="0: one for each processor (default: 1)")
     parser.add_argument(
         "--memory-budget", metavar="SIZE",
-        help="the most that a pack may add to a process (default: the pack's; for --paper and --sweep the smallest "
+        help="the most that a pack may hold (default: the pack's; for --paper and --sweep the smallest "
         "that it runs in)",
     )
     parser.add_argument(

@@ -39,7 +39,11 @@ def register(commands: Any) -> None:
         "0.02); layers make codes as they run, or stay in float arithmetic, until that holds",
     )
     plan = parser.add_mutually_exclusive_group()
-    plan.add_argument("--memory-budget", metavar="SIZE", help="the most that running may add to a process: 64MB, 64MiB")
+    plan.add_argument(
+        "--memory-budget", metavar="SIZE",
+        help="the most that the model may hold as it runs (weights, tensors, tables): 64MB, 64MiB. The library's code, "
+        "stacks of threads and your inputs come on top, about 1 MB",
+    )
     plan.add_argument("--partitions", type=int, metavar="N", help="how many partitions, instead of a budget")
     parser.add_argument(
         "--threads", type=int, default=PLANNED_THREADS, metavar="N",

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from wherry.cli.common import add_json, output_path, print_json
+from wherry.errors import UsageError
 
 
 def register(commands: Any) -> None:
@@ -21,6 +22,8 @@ def run(args: argparse.Namespace) -> int:
     from wherry.report.page import describe, render
 
     output = None if args.json else output_path(args.output)
+    if output is not None and any(output.resolve() == Path(source).resolve() for source in args.sources):
+        raise UsageError(f"the page would overwrite {output}; name another file with -o")
     described = [describe(Path(source)) for source in args.sources]
     if output is None:
         print_json(described)

@@ -22,7 +22,7 @@ def register(commands: Any) -> None:
     parser.add_argument("--inputs", metavar="FILE.npz", help="arrays by the names of the inputs (default: random ones)")
     parser.add_argument("--outputs", metavar="FILE.npz", help="where the outputs go")
     parser.add_argument("--threads", type=int, default=1, help="0: one for each processor (default: 1)")
-    parser.add_argument("--memory-budget", metavar="SIZE", help="the most to add to this process (default: the pack's)")
+    parser.add_argument("--memory-budget", metavar="SIZE", help="the most it may hold (default: the pack's)")
     parser.add_argument("--checkpoint", metavar="FILE", help="kept after each partition, so that a killed run goes on")
     parser.add_argument("--repeat", type=int, default=1, help="how many times to run (default: 1)")
     add_json(parser)

@@ -182,7 +182,10 @@ def _damaged(path: Path, what: str) -> PackError:
 def _read_header(file: BinaryIO, path: Path) -> np.void:
     data = file.read(fmt.HEADER_BYTES)
     if data[: len(fmt.MAGIC)] != fmt.MAGIC:
-        raise PackError(f"{path}: this is not a Wherry pack: it does not begin with the pack's mark")
+        raise PackError(
+            f"{path}: this is not a Wherry pack: it does not begin with the pack's mark; wherry compile makes one of a "
+            "model"
+        )
     if len(data) < fmt.HEADER_BYTES:
         raise PackError(f"{path}: the pack is cut short: {len(data)} bytes are not even a header")
     header = np.frombuffer(data, fmt.HEADER)[0]
