@@ -171,9 +171,9 @@ def compile(
 
     model: what `wherry.load` takes, or a Graph
     output: where the pack goes; written whole or not at all
-    quantize: "int8" (products in whole numbers where outputs stay within OUTPUT_LIMIT), "int8-weights" (8-bit weights,
+    quantize: "int8" (products in whole numbers where outputs stay within `tolerance`), "int8-weights" (8-bit weights,
         float arithmetic), "float16" (float arithmetic too), "float16-arithmetic" (products in half precision on CPUs
-        that have it, where outputs stay within OUTPUT_LIMIT), "minmax:N" (N from 2 to 16; ":channel" appended for a
+        that have it, where outputs stay within `tolerance`), "minmax:N" (N from 2 to 16; ":channel" appended for a
         range per channel),
         "int8-static" (activations of 8 bits too, which needs `calibrate`), or None
     memory_budget: the most bytes that running may add to a process, like "64MB"; sets the partitions
@@ -183,14 +183,16 @@ def compile(
     threads: for how many the budget must do; each has scratch memory of its own
     calibrate: for int8-static, samples of every input, by name or an .npz of them; the first axis counts samples
     calibration: how they give ranges: "minmax", "percentile", "percentile:P" or "least-error" (the default)
-    tolerance: for int8-static, how far outputs may be from float32 on the samples, relative to the largest value (0.02
-        when not given); layers make codes as they run, or stay in float arithmetic, until that holds
+    tolerance: for int8, int8-static and float16-arithmetic, how far outputs may be from float32 on the samples,
+        relative to the largest value (0.02 when not given); layers compute more exactly, or stay in float arithmetic,
+        until that holds. More is faster
 
     Raises LoadError, UsageError, MissingKernelError, BudgetError or PackError; each says what to do.
     """
     _check_arguments(memory_budget, partitions, threads)
     scheme = parse_scheme(quantize)
-    static = _static_options(scheme, calibrate, calibration, tolerance)
+    held = _tolerance(scheme, tolerance)
+    static = _static_options(scheme, calibrate, calibration)
     if samples is not None and scheme is None:
         raise UsageError("samples have no effect on a model that is not quantized; say how with quantize")
     budget = parse_bytes(memory_budget)
@@ -210,9 +212,9 @@ def compile(
     report = None
     if static is not None and calibrate is not None:
         inputs = {name: graph.type_of(Ref(node)) for name, node in graph.inputs.items()}
-        report = quantize_static(graph, Samples(calibrate, inputs), *static)
+        report = quantize_static(graph, Samples(calibrate, inputs), static, held)
     elif scheme is not None:
-        report = _quantized(graph, scheme, reference, samples is not None)
+        report = _quantized(graph, scheme, reference, samples is not None, held)
     seconds["quantize"] = time.perf_counter() - start
     start = time.perf_counter()
     program = lower(graph)
@@ -253,17 +255,13 @@ def compile(
     )
 
 
-# How far arithmetic of 8 bits, or of halves, may move an output, relative to its largest value, before layers go back
-# to floats.
-OUTPUT_LIMIT = 0.02
-
-
 def _quantized(
-    graph: Graph, scheme: WeightScheme, reference: FloatReference | None, typical: bool
+    graph: Graph, scheme: WeightScheme, reference: FloatReference | None, typical: bool, limit: float
 ) -> QuantizeReport:
     """Quantizes the weights, and makes products in whole numbers or halves where the scheme and the outputs say so.
 
-    typical: the reference's inputs are like those that the model will get, so that biases can be corrected on them.
+    limit: how far that may move an output, relative to its largest value, before layers go back to floats. typical: the
+    reference's inputs are like those that the model will get, so that biases can be corrected on them.
     A machine without half precision cannot measure what it does: then all layers that can get it.
     """
     constants = {name: node.value for name, node in graph.nodes.items() if node.value is not None}
@@ -275,7 +273,7 @@ def _quantized(
     layers = half_layers(graph) if scheme.halves else integer_layers(graph)
     if reference is None or (scheme.halves and not half_isas()):
         set_arithmetic(layers, True)
-        report.arithmetic = ArithmeticReport(OUTPUT_LIMIT, len(layers), halves=scheme.halves)
+        report.arithmetic = ArithmeticReport(limit, len(layers), halves=scheme.halves)
         return report
     originals = {tensor.name: constants[tensor.name] for tensor in report.tensors}
     originals.update(correct_biases(graph, layers, originals, means))
@@ -283,28 +281,35 @@ def _quantized(
         return reference.outputs_of(lower(trial, ordered=False))
 
     report.arithmetic = fit_arithmetic(
-        graph, layers, originals, run, reference.outputs, OUTPUT_LIMIT, scheme.halves
+        graph, layers, originals, run, reference.outputs, limit, scheme.halves
     )
     count_weight_bytes(graph, report)
     return report
 
 
+def _tolerance(scheme: WeightScheme | None, tolerance: float | None) -> float:
+    """Raises UsageError for one that has no effect, or is none."""
+    if tolerance is None:
+        return TOLERANCE
+    if scheme is None or not (scheme.static or scheme.integer or scheme.halves):
+        raise UsageError("tolerance has an effect with quantize int8, int8-static and float16-arithmetic only")
+    if not isinstance(tolerance, int | float) or isinstance(tolerance, bool) or not tolerance > 0:
+        raise UsageError(f"tolerance must be a number above 0, not {tolerance!r}")
+    return float(tolerance)
+
+
 def _static_options(
-    scheme: WeightScheme | None, calibrate: SampleSource | None, calibration: str | None, tolerance: float | None
-) -> tuple[Calibration, float] | None:
-    """What int8-static works with, or None for another scheme. Raises UsageError where the arguments do not fit."""
+    scheme: WeightScheme | None, calibrate: SampleSource | None, calibration: str | None
+) -> Calibration | None:
+    """How int8-static finds scales, or None for another scheme. Raises UsageError where the arguments do not fit."""
     if scheme is None or not scheme.static:
-        for name, value in (("calibrate", calibrate), ("calibration", calibration), ("tolerance", tolerance)):
+        for name, value in (("calibrate", calibrate), ("calibration", calibration)):
             if value is not None:
                 raise UsageError(f"{name} has an effect with quantize int8-static only")
         return None
     if calibrate is None:
         raise UsageError("int8-static finds scales on samples: name an .npz of them with calibrate (--calibrate)")
-    parsed = parse_calibration("least-error" if calibration is None else calibration)
-    held = TOLERANCE if tolerance is None else tolerance
-    if not isinstance(held, int | float) or isinstance(held, bool) or not held > 0:
-        raise UsageError(f"tolerance must be a number above 0, not {held!r}")
-    return parsed, float(held)
+    return parse_calibration("least-error" if calibration is None else calibration)
 
 
 def _check_arguments(memory_budget: int | str | None, partitions: int | None, threads: int) -> None:

@@ -54,7 +54,7 @@ def test_kernels_of_whole_numbers(tmp_path: Path) -> None:
     assert report.quantize is not None and report.quantize.arithmetic is not None
     found = report.quantize.arithmetic
     assert (found.layers, found.float_layers) == (3, {})
-    assert found.error is not None and 0 < found.error <= compiler.OUTPUT_LIMIT
+    assert found.error is not None and 0 < found.error <= compiler.TOLERANCE
     assert max(report.quantize.outputs.values()) <= found.error * (1 + 1e-6)  # which is to be expected of others too
 
 
@@ -65,7 +65,7 @@ def test_layers_get_finer_codes_until_outputs_are_close(
     free = wherry.compile(network(), tmp_path / "free.wherry", quantize="int8").quantize
     assert free is not None and free.arithmetic is not None and free.arithmetic.error is not None
     limit = 1.15 * free.arithmetic.error  # of which a margin is taken off
-    monkeypatch.setattr(compiler, "OUTPUT_LIMIT", limit)
+    monkeypatch.setattr(compiler, "TOLERANCE", limit)
     monkeypatch.setattr(arithmetic, "MOST_MEASURED_BYTES", 0 if large else 1 << 30)
     report = wherry.compile(network(), tmp_path / "m.wherry", quantize="int8")
     assert report.quantize is not None and report.quantize.arithmetic is not None
@@ -87,7 +87,7 @@ def test_layers_go_back_to_floats_until_outputs_are_close(tmp_path: Path, monkey
     free = wherry.compile(biased(), tmp_path / "free.wherry", quantize="int8").quantize
     assert free is not None and free.arithmetic is not None and free.arithmetic.error is not None
     limit = 0.7 * free.arithmetic.error
-    monkeypatch.setattr(compiler, "OUTPUT_LIMIT", limit)
+    monkeypatch.setattr(compiler, "TOLERANCE", limit)
     report = wherry.compile(biased(), tmp_path / "m.wherry", quantize="int8")
     assert report.quantize is not None and report.quantize.arithmetic is not None
     found = report.quantize.arithmetic
@@ -100,7 +100,7 @@ def test_layers_go_back_to_floats_until_outputs_are_close(tmp_path: Path, monkey
 
 
 def test_inputs_that_cannot_tell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compiler, "OUTPUT_LIMIT", 1e-9)  # float16 weights alone move outputs further
+    monkeypatch.setattr(compiler, "TOLERANCE", 1e-9)  # float16 weights alone move outputs further
     report = wherry.compile(network(), tmp_path / "m.wherry", quantize="int8").quantize
     assert report is not None and report.arithmetic is not None
     assert (report.arithmetic.conclusive, report.arithmetic.layers, report.arithmetic.float_layers) == (False, 3, {})

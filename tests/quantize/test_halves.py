@@ -83,12 +83,12 @@ def test_layers_go_back_to_floats_until_outputs_are_close(tmp_path: Path, monkey
     assert free is not None and free.arithmetic is not None and floats is not None
     (error,) = floats.outputs.values()
     assert free.arithmetic.error is not None and error < free.arithmetic.error < 0.005
-    monkeypatch.setattr(compiler, "OUTPUT_LIMIT", (error + free.arithmetic.error) / 2 / 0.8)  # less a margin
+    monkeypatch.setattr(compiler, "TOLERANCE", (error + free.arithmetic.error) / 2 / 0.8)  # less a margin
     report = wherry.compile(network(), tmp_path / "m.wherry", quantize="float16-arithmetic")
     assert report.quantize is not None and report.quantize.arithmetic is not None
     arithmetic = report.quantize.arithmetic
     assert arithmetic.float_layers and arithmetic.layers == 3 - len(arithmetic.float_layers)
-    assert arithmetic.error is not None and arithmetic.error <= compiler.OUTPUT_LIMIT
+    assert arithmetic.error is not None and arithmetic.error <= compiler.TOLERANCE
 
 
 def test_a_machine_without_halves_measures_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

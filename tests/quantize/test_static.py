@@ -290,6 +290,8 @@ def test_samples_fill_the_last_batch(tmp_path: Path) -> None:
         ({"quantize": "int8-static", "calibrate": {"x": images(1)}, "calibration": "best"}, "'best' is not a way"),
         ({"quantize": "int8-static", "calibrate": {"x": images(1)}, "calibration": "percentile:20"}, "is not a way"),
         ({"quantize": "int8-static", "calibrate": {"x": images(1)}, "tolerance": 0}, "must be a number above 0"),
+        ({"quantize": "int8", "tolerance": -1.0}, "must be a number above 0"),
+        ({"quantize": "float16", "tolerance": 0.1}, "tolerance has an effect with quantize int8, int8-static and"),
     ],
 )
 def test_arguments_that_do_not_fit(tmp_path: Path, options: dict[str, Any], message: str) -> None:

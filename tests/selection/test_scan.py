@@ -62,7 +62,7 @@ def test_kernels_of_layers_that_stay_in_float_arithmetic_are_foreseen(
     possible = {key for key, instead_of in of_model.items() if instead_of}
     assert possible and all(of_model[key].removesuffix("di8") == key.removesuffix("wf16") for key in possible)
 
-    monkeypatch.setattr("wherry.compiler.OUTPUT_LIMIT", 0.003)  # a fifth of what all layers on codes make
+    monkeypatch.setattr("wherry.compiler.TOLERANCE", 0.003)  # a fifth of what all layers on codes make
     assert main(["compile", str(model), "-o", str(pack), "--quantize", "int8"]) == 0
     capsys.readouterr()
     of_pack = scanned(str(pack))

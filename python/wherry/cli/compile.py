@@ -35,8 +35,8 @@ def register(commands: Any) -> None:
     )
     parser.add_argument(
         "--tolerance", type=float, metavar="X",
-        help="int8-static: how far outputs may be from float32 on the samples, relative to the largest value (default: "
-        "0.02); layers make codes as they run, or stay in float arithmetic, until that holds",
+        help="int8, int8-static, float16-arithmetic: how far outputs may be from float32 on the samples, relative to "
+        "the largest value (default: 0.02); layers compute more exactly until that holds. More is faster",
     )
     plan = parser.add_mutually_exclusive_group()
     plan.add_argument(
@@ -100,9 +100,8 @@ def show(report: CompileReport) -> None:
     steps, partitions = counted(report.steps, "step"), counted(report.partitions, "partition")
     print(f"{report.pack}: {size(report.file_bytes)}, {steps} in {partitions}")
     print(
-        f"  memory needed with {report.threads} threads {size(report.memory_needed)}: "
-        f"tensors {size(report.arena_bytes)}, largest partition "
-        f"{size(report.largest_partition_bytes)}"
+        f"  memory needed with {report.threads} threads {size(report.memory_needed)}, of which tensors "
+        f"{size(report.arena_bytes)}; largest partition {size(report.largest_partition_bytes)}, read as it runs"
     )
     print(
         f"  tensors take {report.arena_bytes / max(report.arena_lower_bound, 1):.3f} of the largest set that lives "
