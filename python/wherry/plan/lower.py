@@ -72,8 +72,8 @@ class _Lowering:
         if self.missing:
             raise MissingKernelError("\n".join(self.missing))
         join_chains(self.program, self.kernels)
-        join_views(self.program, self.kernels)
         if ordered:
+            join_views(self.program, self.kernels)
             choose_order(self.program)
         set_lifetimes(self.program)
         return self.program
@@ -285,8 +285,8 @@ def _is_ints(value: Any) -> bool:
 def lower(graph: Graph, kernels: Catalog | None = None, ordered: bool = True) -> Program:
     """Lowers a graph whose types are known (passes.infer_shapes) to a program without addresses or partitions.
 
-    ordered: its steps are in the order that needs the least memory, which takes time to find, not just in one that
-    works.
+    ordered: its steps are in the order that needs the least memory, and joins and cuts copy nothing where that takes
+    none, which takes time to find. Otherwise they are in an order that works; the values are the same.
     Raises MissingKernelError with one line for each node that no kernel serves, UsageError for a shape that is not
     known before it runs.
     """
