@@ -21,6 +21,7 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import wherry
 from wherry.output_error import random_inputs
@@ -94,7 +95,7 @@ def start(setting: Setting, checkpoint: Path) -> subprocess.Popen[str]:
     return process
 
 
-def finish(process: subprocess.Popen[str]) -> tuple[list[int], dict[str, object] | None]:
+def finish(process: subprocess.Popen[str]) -> tuple[list[int], dict[str, Any] | None]:
     """The partitions that a child said to have ended, and its result; None where it was killed before it had one."""
     said, _ = process.communicate()
     lines = said.splitlines()
@@ -107,7 +108,7 @@ def whole(setting: Setting, checkpoint: Path) -> tuple[dict[str, object], float]
     checkpoint.unlink(missing_ok=True)
     _, result = finish(start(setting, checkpoint))
     assert result is not None, "the run failed"
-    return dict(result["outputs"]), float(result["seconds"])  # type: ignore[call-overload,arg-type]
+    return result["outputs"], result["seconds"]
 
 
 def trial(setting: Setting, checkpoint: Path, delay: float, wanted: dict[str, object]) -> Trial:
@@ -121,7 +122,7 @@ def trial(setting: Setting, checkpoint: Path, delay: float, wanted: dict[str, ob
     ended, _ = finish(process)
     again, result = finish(start(setting, checkpoint))
     assert result is not None, "the second run failed"
-    first = int(result["first"])  # type: ignore[call-overload]
+    first = int(result["first"])
     assert again == list(range(first + 1, first + len(again) + 1)), "partitions are run in order"
     return Trial(len(ended), first, bool(result["completed"]), result["outputs"] == wanted)
 

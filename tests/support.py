@@ -5,10 +5,14 @@ from __future__ import annotations
 
 import copy
 import functools
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
+import wherry
+from wherry.errors import RuntimeFailure
 from wherry.graph import Graph
 from wherry.plan.arena import plan_arena
 from wherry.plan.lower import lower
@@ -94,3 +98,17 @@ def run(path: Path | bytes, **options: Any) -> dict[str, np.ndarray]:
 
 def same_bits(a: dict[str, np.ndarray], b: dict[str, np.ndarray]) -> bool:
     return a.keys() == b.keys() and all(a[name].tobytes() == b[name].tobytes() for name in a)
+
+
+def resumes(path: Path, inputs: dict[str, np.ndarray], stops: Iterable[int], folder: Path) -> None:
+    """A run cut off behind any of these partitions goes on from its checkpoint to the outputs of a whole one."""
+    with wherry.Executor(path, threads=1) as executor:
+        wanted = executor.run(inputs)
+    for stop in stops:
+        kept = folder / f"{stop}.checkpoint"
+        with wherry.Executor(path, threads=1, checkpoint=kept) as executor:
+            executor.on_progress(lambda done, _, stop=stop: done == stop)
+            with pytest.raises(RuntimeFailure):
+                executor.run(inputs)
+        with wherry.Executor(path, threads=2, checkpoint=kept) as executor:
+            assert same_bits(executor.run(inputs), wanted), f"went on behind partition {stop}"

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import support
 import wherry
-from wherry.errors import RuntimeFailure
 from wherry.pack.reader import read_pack
 from wherry.plan import bands
 
@@ -102,16 +101,7 @@ def test_a_checkpoint_between_two_bands_has_the_rows_that_are_there(
     path = tmp_path / "cut.wherry"
     steps = compiled(path, 8, monkeypatch).steps
     compiled(path, 8, monkeypatch, partitions=steps)
-    with wherry.Executor(path, threads=1) as executor:
-        wanted = executor.run(given())
-    for stop in range(1, steps, 2):
-        kept = tmp_path / f"{stop}.checkpoint"
-        with wherry.Executor(path, threads=1, checkpoint=kept) as executor:
-            executor.on_progress(lambda done, _, stop=stop: done == stop)
-            with pytest.raises(RuntimeFailure):
-                executor.run(given())
-        with wherry.Executor(path, threads=2, checkpoint=kept) as executor:
-            assert support.same_bits(executor.run(given()), wanted), f"went on behind step {stop}"
+    support.resumes(path, given(), range(1, steps, 2), tmp_path)
 
 
 def banded(path: Path) -> list[str]:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import support
 import wherry
-from wherry.errors import BudgetError, RuntimeFailure
+from wherry.errors import BudgetError
 from wherry.graph import DType, TensorType, Value
 from wherry.pack.reader import read_pack
 from wherry.plan import slices
@@ -100,16 +100,7 @@ def test_a_checkpoint_between_the_parts_of_a_layer_has_the_columns_that_are_ther
     path = tmp_path / "cut.wherry"
     report = wherry.compile(network(), path)
     wherry.compile(network(), path, partitions=report.steps)
-    with wherry.Executor(path, threads=1) as executor:
-        wanted = executor.run(given())
-    for stop in range(1, report.steps, 3):
-        kept = tmp_path / f"{stop}.checkpoint"
-        with wherry.Executor(path, threads=1, checkpoint=kept) as executor:
-            executor.on_progress(lambda done, _, stop=stop: done == stop)
-            with pytest.raises(RuntimeFailure):
-                executor.run(given())
-        with wherry.Executor(path, threads=2, checkpoint=kept) as executor:
-            assert support.same_bits(executor.run(given()), wanted), f"went on behind step {stop}"
+    support.resumes(path, given(), range(1, report.steps, 3), tmp_path)
 
 
 def test_a_recurrent_layer_stays_whole_and_a_budget_below_it_names_it(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from wherry.ops.cost import macs
 from wherry.plan.arena import ALIGNMENT, rounded, storages_of
 from wherry.plan.lifetimes import set_lifetimes
 from wherry.plan.program import Program, ProgramTensor, Step, Storage
-from wherry.plan.windows import Axis, axes_of
+from wherry.plan.windows import Windowed, axes_of
 
 _CONVOLUTIONS = ("Conv2D_f32_", "DepthwiseConv2dNative_f32_")
 _POOLS = ("MaxPool_f32",)
@@ -36,25 +36,9 @@ _LEAST_SAVED = 1 << 20  # or less than so many bytes: steps take time
 
 
 @dataclass(frozen=True)
-class _Part:
-    """A step that can be cut into bands."""
-
-    step: Step
-    axes: tuple[Axis, Axis]
-
-    @property
-    def image(self) -> ProgramTensor:
-        return self.step.inputs[0]
-
-    @property
-    def result(self) -> ProgramTensor:
-        return self.step.outputs[0]
-
-
-@dataclass(frozen=True)
 class _Plan:
     first: int  # step of the program
-    parts: Sequence[_Part]
+    parts: Sequence[Windowed]
     height: int  # rows of a band of the last result
     peak: int  # bytes that live while the run runs
 
@@ -114,7 +98,7 @@ def _best(program: Program, cut: set[int]) -> _Plan | None:
     parts = {i: _part(s) for i, s in enumerate(program.steps[low : at + _MOST_STEPS], low) if id(s) not in cut}
     plans: list[tuple[float, _Plan]] = []
     for first in range(low, at + 1):
-        run: list[_Part] = []
+        run: list[Windowed] = []
         for i in range(first, min(first + _MOST_STEPS, len(program.steps))):
             part = parts.get(i)
             if part is None or (run and (part.image is not run[-1].result or readers[id(part.image.storage)] != 1)):
@@ -129,7 +113,7 @@ def _best(program: Program, cut: set[int]) -> _Plan | None:
     return min((each for each in plans if each[1].peak <= enough), key=lambda each: each[0])[1]
 
 
-def _part(step: Step) -> _Part | None:
+def _part(step: Step) -> Windowed | None:
     """The step as a part of a run, or None where it cannot be one."""
     convolves = step.kernel.startswith(_CONVOLUTIONS)
     if not convolves and step.kernel not in _POOLS:
@@ -144,10 +128,10 @@ def _part(step: Step) -> _Part | None:
     if step.kernel == _BY_IMAGE and tuple(window) != (1, 1):
         return None
     padded = any(axis.before or axis.after for axis in axes)
-    return None if padded and not convolves else _Part(step, axes)
+    return None if padded and not convolves else Windowed(step, axes)
 
 
-def _plans(first: int, parts: list[_Part], live: list[int]) -> Iterator[tuple[float, _Plan]]:
+def _plans(first: int, parts: list[Windowed], live: list[int]) -> Iterator[tuple[float, _Plan]]:
     """What a run takes with each number of bands, and its work beside that of the whole."""
     if sum({id(w): w.stored_bytes for part in parts for w in part.step.weights}.values()) > _WEIGHT_BYTES:
         return
@@ -182,13 +166,13 @@ def _plans(first: int, parts: list[_Part], live: list[int]) -> Iterator[tuple[fl
             yield work / max(whole, 1) + 1e-3 * count, _Plan(first, parts, height, peak)
 
 
-def _macs(part: _Part, rows: int) -> int:
+def _macs(part: Windowed, rows: int) -> int:
     shape = part.result.shape
     inputs = [tensor.shape for tensor in part.step.inputs]
     return macs(part.step.kernel.partition("_")[0], inputs, [(shape[0], rows, *shape[2:])])
 
 
-def _bands(parts: Sequence[_Part], height: int) -> Iterator[list[tuple[int, int]]]:
+def _bands(parts: Sequence[Windowed], height: int) -> Iterator[list[tuple[int, int]]]:
     size = parts[-1].result.shape[1]
     for begin in range(0, size, height):
         rows = [(begin, min(begin + height, size))]
@@ -223,7 +207,7 @@ def _rows_of(tensor: ProgramTensor, begin: int, end: int) -> ProgramTensor:
     return replace(tensor, name=f"{tensor.name}[rows {begin}:{end}]", shape=shape, offset=offset)
 
 
-def _band(part: _Part, image: ProgramTensor, result: ProgramTensor, begin: int, end: int) -> Step:
+def _band(part: Windowed, image: ProgramTensor, result: ProgramTensor, begin: int, end: int) -> Step:
     height, width = part.axes
     top = max(height.before - begin * height.stride, 0)
     bottom = max((end - 1) * height.stride - height.before + height.extent - height.size, 0)

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from wherry.ops.catalog import Catalog
 from wherry.ops.cost import macs
 from wherry.plan.program import Program, ProgramTensor, Step
-from wherry.plan.windows import Axis, axes_of
+from wherry.plan.windows import Windowed, axes_of
 
 KERNEL = "ConvChain_f32_wf32"
 _OPS = {"Conv2D_f32_wf32": 0, "DepthwiseConv2dNative_f32_wf32": 1}
@@ -39,18 +39,8 @@ _RANGES = 2  # of rows, one for each thread, that overlap at their edges
 
 
 @dataclass(frozen=True)
-class _Part:
-    step: Step
+class _Part(Windowed):
     op: int
-    axes: tuple[Axis, Axis]
-
-    @property
-    def image(self) -> ProgramTensor:
-        return self.step.inputs[0]
-
-    @property
-    def result(self) -> ProgramTensor:
-        return self.step.outputs[0]
 
     @property
     def seconds(self) -> float:
@@ -98,7 +88,7 @@ def _part(step: Step) -> _Part | None:
         strided = min(axis.stride for axis in axes) > 1
         if filter_shape[2] != image.shape[3] or not (strided or filter_shape[:2] == (1, 1)):
             return None
-    return _Part(step, op, axes)
+    return _Part(step, axes, op)
 
 
 def _cut(run: Sequence[_Part]) -> list[Step]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from wherry.plan.program import Step
+from wherry.plan.program import ProgramTensor, Step
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,22 @@ class Axis:
         """The input rows that output rows read."""
         first = min(max(begin * self.stride - self.before, 0), self.size)
         return first, min(max((end - 1) * self.stride - self.before + self.extent, first), self.size)
+
+
+@dataclass(frozen=True)
+class Windowed:
+    """A step whose first input is an image that its result sees through windows."""
+
+    step: Step
+    axes: tuple[Axis, Axis]
+
+    @property
+    def image(self) -> ProgramTensor:
+        return self.step.inputs[0]
+
+    @property
+    def result(self) -> ProgramTensor:
+        return self.step.outputs[0]
 
 
 def axes_of(step: Step, window: Sequence[int]) -> tuple[Axis, Axis]:
