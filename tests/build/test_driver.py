@@ -14,6 +14,7 @@ from wherry.build.cmake import BuildFolder, CMake
 from wherry.build.targets import load_target
 from wherry.cli import main
 from wherry.errors import BuildError, UsageError
+from wherry.selection.audit import AuditReport
 from wherry.selection.report import ScannedModel, ScanReport, kernel_use
 
 CMAKE = CMake(Path("/tools/cmake"), (3, 30, 0), Path("/tools/ninja"))
@@ -59,16 +60,23 @@ def test_definitions_of_arm() -> None:
 
 
 class Process:
-    """Stands for subprocess.run: keeps the command lines, answers as it was told."""
+    """Stands for subprocess.Popen: keeps the command lines, answers as it was told."""
 
     def __init__(self, output: str = "", fails_at: str | None = None) -> None:
         self.commands: list[list[str]] = []
         self.output, self.fails_at = output, fails_at
 
-    def __call__(self, command: Sequence[str], **_: Any) -> subprocess.CompletedProcess[str]:
+    def __call__(self, command: Sequence[str], **_: Any) -> Process:
         self.commands.append(list(command))
-        failed = self.fails_at is not None and self.fails_at in command
-        return subprocess.CompletedProcess(command, int(failed), self.output)
+        self.returncode = int(self.fails_at is not None and self.fails_at in command)
+        self.stdout = self.output.splitlines(keepends=True)
+        return self
+
+    def __enter__(self) -> Process:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
 
 
 @pytest.fixture
@@ -81,7 +89,7 @@ def scan_file(tmp_path: Path) -> Path:
 def _prepare(monkeypatch: pytest.MonkeyPatch, process: Process) -> None:
     monkeypatch.setattr(CMake, "find", classmethod(lambda cls: CMAKE))
     monkeypatch.setattr(tools, "compiler_cache", lambda: "")
-    monkeypatch.setattr(cm.subprocess, "run", process)
+    monkeypatch.setattr(cm.subprocess, "Popen", process)
 
 
 def test_what_runs_in_which_order(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, scan_file: Path) -> None:
@@ -94,6 +102,21 @@ def test_what_runs_in_which_order(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     assert process.commands[1] == ["/tools/cmake", "--build", str(tmp_path / "work" / "cmake"), "--parallel", "2"]
     assert "WHERRY_SELECT_Relu_f32 1" in (tmp_path / "work" / "selection" / "ops_to_register.h").read_text()
     assert not (tmp_path / "dist").exists()
+
+
+def test_progress(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, scan_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _prepare(monkeypatch, Process("[1/2] Building\nnote [2/2]\n[2/2] Linking\n", fails_at="--install"))
+    told: list[str] = []
+    monkeypatch.setattr(driver, "audit", lambda *_: AuditReport((), (), ()))
+    monkeypatch.setattr(driver, "_shared_name", lambda _: "libwherry.so")
+    with pytest.raises(BuildError):
+        driver.build([scan_file], "host", tmp_path / "dist", tmp_path / "work", progress=told.append)
+    stages = ["configuring 1 kernel for host", "compiling", "auditing the symbol table"]
+    assert told == [*stages[:2], "compiling: 1 of 2", "compiling: 2 of 2", stages[2]]
+    main(["build", str(scan_file), "-o", str(tmp_path / "dist"), "--build-dir", str(tmp_path / "work")])
+    assert capsys.readouterr().out.splitlines() == [f"{stage} ..." for stage in stages]
 
 
 def test_another_compiler_begins_anew(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, scan_file: Path) -> None:

@@ -6,7 +6,7 @@ import importlib
 import re
 import shutil
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,19 +71,30 @@ def install_command(cmake: CMake, folder: BuildFolder, prefix: Path) -> list[str
     return [str(cmake.program), "--install", str(folder.build), "--prefix", str(prefix)]
 
 
-def run(command: Sequence[str], log: Path, environment: Mapping[str, str] | None = None) -> None:
-    """Runs a tool; what it says is appended to the log. Raises BuildError with the first error and the log's name."""
+def run(
+    command: Sequence[str], log: Path, environment: Mapping[str, str] | None = None,
+    each_line: Callable[[str], None] | None = None,
+) -> None:
+    """Runs a tool; what it says is appended to the log, and given to each_line as it comes. Raises BuildError with the
+    first error and the log's name."""
+    said = []
     try:
-        answer = subprocess.run(
-            command, env=dict(environment) if environment is not None else None, stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT, text=True, errors="replace", check=False,
-        )
+        with subprocess.Popen(
+            command, env=dict(environment) if environment is not None else None, stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
+        ) as tool:
+            assert tool.stdout is not None
+            for line in tool.stdout:
+                said.append(line)
+                if each_line is not None:
+                    each_line(line)
     except OSError as error:
         raise BuildError(f"{command[0]} cannot be run: {error.strerror}") from error
+    output = "".join(said)
     with log.open("a") as file:
-        file.write(f"$ {' '.join(command)}\n{answer.stdout}\n")
-    if answer.returncode != 0:
-        raise BuildError(f"{explain(answer.stdout)}; all that was said is in {log}")
+        file.write(f"$ {' '.join(command)}\n{output}\n")
+    if tool.returncode != 0:
+        raise BuildError(f"{explain(output)}; all that was said is in {log}")
 
 
 # CMake's three ways of saying it: none was found; what a variable of its own names is not there; what CC or CXX names.

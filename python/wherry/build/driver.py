@@ -5,9 +5,10 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import re
 import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ from wherry.selection.audit import AuditReport, audit
 from wherry.selection.header import HEADER_NAME, write_if_changed, write_selection
 from wherry.selection.report import ScanReport
 from wherry.selection.scan import scan_all
+from wherry.text import counted
 
 SHARED_NAMES = ("libwherry.so", "libwherry.dylib")
 
@@ -76,6 +78,7 @@ def build(
     output: str | os.PathLike[str] = "dist",
     build_dir: str | os.PathLike[str] | None = None,
     jobs: int | None = None,
+    progress: Callable[[str], None] | None = None,
 ) -> BuildReport:
     """Builds the library, headers and runner that hold exactly the kernels that these models need.
 
@@ -83,6 +86,7 @@ def build(
     target: a name of build_configs/targets
     output: the files go to <output>/<target>: lib/, include/, bin/, ops_to_register.h, kernels.json
     build_dir: where CMake works; kept between builds
+    progress: is told what is being done, in a few words, whenever that changes
 
     Raises BuildError when a tool is missing, a compile fails (the message names the log) or the audit finds a kernel
     too many or too few; MissingKernelError, PackError, LoadError and UsageError as `scan`.
@@ -92,6 +96,7 @@ def build(
     chosen = load_target(target)
     if isinstance(models, str | os.PathLike) or not isinstance(models, Sequence):
         models = [models]
+    tell = progress or (lambda _: None)
     start = time.perf_counter()
     scan = scan_all(models)
     if not scan.kernels:
@@ -102,7 +107,8 @@ def build(
     folder = BuildFolder(source, work.absolute() / "cmake")
     destination = Path(output).absolute() / chosen.name
     with _locked(work):
-        _compile(chosen, scan, folder, jobs or os.cpu_count() or 1, seconds)
+        _compile(chosen, scan, folder, jobs or os.cpu_count() or 1, seconds, tell)
+        tell("auditing the symbol table")
         start = time.perf_counter()
         shared = _shared_name(folder)
         report = audit(
@@ -118,7 +124,10 @@ def build(
     return BuildReport(chosen.name, str(destination), scan.keys, files, report, seconds, str(folder.log))
 
 
-def _compile(target: Target, scan: ScanReport, folder: BuildFolder, jobs: int, seconds: dict[str, float]) -> None:
+def _compile(
+    target: Target, scan: ScanReport, folder: BuildFolder, jobs: int, seconds: dict[str, float],
+    tell: Callable[[str], None],
+) -> None:
     cmake = CMake.find()
     selection = folder.build.parent / "selection"
     write_selection(scan, selection)
@@ -129,11 +138,23 @@ def _compile(target: Target, scan: ScanReport, folder: BuildFolder, jobs: int, s
     start = time.perf_counter()
     configure = cm.configure_command(cmake, folder, told, target.toolchain)
     _forget_if_changed(folder, configure)
+    tell(f"configuring {counted(len(scan.keys), 'kernel')} for {target.name}")
     cm.run(configure, folder.log)
     seconds["configure"] = time.perf_counter() - start
     start = time.perf_counter()
-    cm.run(cm.build_command(cmake, folder, jobs), folder.log)
+    tell("compiling")
+    cm.run(cm.build_command(cmake, folder, jobs), folder.log, each_line=_counting(tell))
     seconds["compile"] = time.perf_counter() - start
+
+
+def _counting(tell: Callable[[str], None]) -> Callable[[str], None]:
+    """Hears Ninja's "[12/80] Building ..." and tells how far it is."""
+
+    def hear(line: str) -> None:
+        if counts := re.match(r"\[(\d+)/(\d+)\] ", line):
+            tell(f"compiling: {counts[1]} of {counts[2]}")
+
+    return hear
 
 
 def _forget_if_changed(folder: BuildFolder, command: Sequence[str]) -> None:
@@ -185,7 +206,8 @@ def summary(report: BuildReport) -> str:
     width = max(len(name) for name in report.files)
     lines = [f"{report.output}:"]
     lines += [f"  {name:{width}}  {size:>12,}" for name, size in report.files.items()]
-    lines.append(f"{len(report.kernels)} kernels: the audit found exactly these, and need of the C library only")
+    kernels = counted(len(report.kernels), "kernel")
+    lines.append(f"{kernels}: the audit found exactly these, and need of the C library only")
     lines.append(", ".join(f"{phase} {spent:.1f} s" for phase, spent in report.seconds.items()))
     return "\n".join(lines)
 

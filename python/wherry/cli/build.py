@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 from wherry.cli.common import add_json, print_json
@@ -22,9 +25,22 @@ def register(commands: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     from wherry.build import as_json, build, summary
 
-    report = build(args.models, args.target, args.output, args.build_dir, args.jobs)
+    with nullcontext() if args.json else stages() as tell:
+        report = build(args.models, args.target, args.output, args.build_dir, args.jobs, progress=tell)
     if args.json:
         print_json(as_json(report))
     else:
         print(summary(report))
     return 0
+
+
+@contextmanager
+def stages() -> Iterator[Callable[[str], None]]:
+    """Shows what is being done: on a terminal in one line that is gone in the end, else in a line for each stage."""
+    if not sys.stdout.isatty():
+        yield lambda doing: None if ":" in doing else print(f"{doing} ...", flush=True)
+        return
+    try:
+        yield lambda doing: print(f"\r\033[K{doing} ...", end="", flush=True)
+    finally:
+        print("\r\033[K", end="", flush=True)
