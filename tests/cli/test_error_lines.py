@@ -102,7 +102,7 @@ CASES: dict[str, Case] = {
     "flipped in weights": Case("run {dir}/flipped2.wherry", 1, r"the pack is damaged: segment \d+"),
     "newer": Case("run {dir}/newer.wherry", 1, r"has format 2\.\d+, this library reads up to 1\.x: update"),
     "run budget": Case("run {pack} --memory-budget 10kB", 1, r"small\.wherry: a memory .* too small.* needs \d+"),
-    "threads": Case("run {pack} --threads -2", 2, r"threads must be 0 or more"),
+    "threads": Case("run {pack} --threads -2", 2, r"threads must be a whole number, 0 or more"),
     "repeat": Case("run {pack} --repeat 0", 2, r"--repeat must be 1 or more"),
     "outputs nowhere": Case("run {pack} --outputs {dir}/none/o.npz", 1, r"o\.npz" + NOWHERE),
     "scan nowhere": Case("scan {pack} -o {dir}/none/s", 1, r"none/s" + NOWHERE),

@@ -178,8 +178,9 @@ def test_a_pack_may_be_deleted_while_it_is_open(packs: Packs, tmp_path: Path) ->
 
 def test_odd_arguments(packs: Packs, tmp_path: Path) -> None:
     path = packs(None, 2)
-    with pytest.raises(UsageError, match="threads must be 0 or more"):
-        wherry.Executor(path, threads=-1)
+    for threads in (-1, "x", 1.5, None):
+        with pytest.raises(UsageError, match="threads must be a whole number, 0 or more"):
+            wherry.Executor(path, threads=threads)  # type: ignore[arg-type]
     for budget in ("12 parsecs", "0MB", "-5MB", True, -1):
         with pytest.raises(UsageError, match="size"):
             wherry.Executor(path, memory_budget=budget)

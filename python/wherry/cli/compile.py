@@ -104,9 +104,9 @@ def show(report: CompileReport) -> None:
         f"{size(report.arena_bytes)}; largest partition {size(report.largest_partition_bytes)}, read as it runs"
     )
     print(
-        f"  tensors take {report.arena_bytes / max(report.arena_lower_bound, 1):.3f} of the largest set that lives "
-        f"together, {size(report.arena_lower_bound)}; no order of the steps needs less than "
-        f"{size(report.order_lower_bound)}"
+        f"  tensors: at most {size(report.arena_lower_bound)} are needed at once, and room for "
+        f"{report.arena_bytes / max(report.arena_lower_bound, 1):.3f} of that is taken; no other order could "
+        f"do with less than {size(report.order_lower_bound)}"
     )
     quantized = report.quantize
     if quantized is not None:

@@ -40,15 +40,16 @@ def run(args: argparse.Namespace) -> int:
     if args.threads is not None and args.threads < 1:
         raise UsageError(f"--threads must be 1 or more, not {args.threads}")
     device = load_device(args.device)
-    found = predict(read_pack(args.pack), device, budget, args.threads)
+    pack = read_pack(args.pack)
+    found = predict(pack, device, budget, args.threads)
     if args.json:
         print_json({"version": 1, "device": device, "budget": budget or device.safe_budget, "plans": found})
     else:
-        print(_text(device, budget, found))
+        print(_text(device, budget, found, counted(len(pack.steps), "step")))
     return 0
 
 
-def _text(device: Device, budget: int, found: list[Prediction]) -> str:
+def _text(device: Device, budget: int, found: list[Prediction], steps: str) -> str:
     safe = "" if budget else ", half of its memory"
     best = found[0]
     lines = [
@@ -63,4 +64,4 @@ def _text(device: Device, budget: int, found: list[Prediction]) -> str:
             + "".join(f"  {1e3 * t:{width}.1f} ms" for t, width in zip(times, (9, 11, 12), strict=True))
         )  # fmt: skip
     threads = counted(best.threads, "thread")
-    return "\n".join([*lines, f"fastest: {threads}; {counted(len(best.stays), 'step')} of all wait for no weights"])
+    return "\n".join([*lines, f"fastest from storage: {threads}; {len(best.stays)} of {steps} never wait for weights"])

@@ -41,7 +41,7 @@ class Prediction:
     resident: int
     streamed: int
     window: int
-    stays: tuple[str, ...]  # steps that wait for no weights
+    stays: tuple[str, ...]  # steps that never wait for weights: theirs stay, or they have none
 
 
 def predict(pack: Pack, device: Device, budget: int, threads: int | None = None) -> list[Prediction]:

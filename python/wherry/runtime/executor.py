@@ -129,8 +129,8 @@ class Executor:
 
         if page_cache not in _PAGE_CACHE:
             raise UsageError(f"page_cache must be one of {', '.join(_PAGE_CACHE)}, not {page_cache!r}")
-        if threads < 0:
-            raise UsageError(f"threads must be 0 or more, not {threads}")
+        if not isinstance(threads, int) or threads < 0:
+            raise UsageError(f"threads must be a whole number, 0 or more, not {threads!r}")
         opened = source if isinstance(source, bytes) else os.fspath(source)
         self._error: type[Exception] = _native.NativeError
         try:
