@@ -91,7 +91,7 @@ struct RowCodes {
   }
 };
 
-inline constexpr int64_t kQuantizeGrain = 65536;  // values that are worth a thread of their own
+inline constexpr int64_t kQuantizeGrain = 8192;  // values that are worth a thread of their own
 
 }  // namespace wherry::kernels
 

@@ -221,6 +221,8 @@ constexpr int64_t kBlockBytes = 192 << 10;  // of A's rows that a task holds
 // Below this many multiply-adds, waking another thread costs more than it saves.
 constexpr double kSerialWork = 1e6;
 constexpr int64_t kTasksPerThread = 4;
+// A B of more than this comes from memory, or from a cache that is hardly faster: 8 bytes a cycle, instead of 32.
+constexpr double kNearBytes = 256 << 10;
 
 // Time that the threads take, roughly in cycles of a CPU that multiplies 256 codes in one.
 double Cost(const CodeGemmPlan& plan, int threads, int64_t row_parts, int64_t column_parts) {
@@ -230,7 +232,8 @@ double Cost(const CodeGemmPlan& plan, int threads, int64_t row_parts, int64_t co
   const double columns = static_cast<double>((panels + column_parts - 1) / column_parts * kPanelColumns);
   const double depth = static_cast<double>(plan.groups * kQuad);
   const double a_bytes = (plan.copies ? 24.0 : 4.0) * rows;
-  const double b_bytes = 8.0 * columns;
+  const double all_columns = static_cast<double>(panels * kPanelColumns);
+  const double b_bytes = (all_columns * depth > kNearBytes ? 32.0 : 8.0) * columns;
   double task = (rows * columns + a_bytes + b_bytes) * depth / 256 + rows * columns / 4 + 300;
   // Steps before and after are cut by rows, so threads that share rows here fetch half of them, and half of what they
   // make, from each other's caches.

@@ -21,7 +21,7 @@ struct ConvCodesParams {
 // Scratch memory of a filter of several pixels: the image's codes, a scale for each image, and what it takes to find
 // them, before what the product needs.
 struct ImageCodes {
-  static constexpr int64_t kChunk = 16384;  // values whose range is found at a time
+  static constexpr int64_t kChunk = 4096;  // values whose range is found at a time
 
   int64_t batch;
   int planes;
