@@ -17,6 +17,7 @@ import wherry
 import zoo
 from wherry.build import load_target
 from wherry.build.tools import package_folder, zig_program
+from wherry.ops.rules import ACTIVATION_BITS, REDUCED
 from wherry.resources import source_dir
 
 pytestmark = [
@@ -25,7 +26,7 @@ pytestmark = [
 ]
 
 MODELS = ("autoencoder", "stacked_lstm", "mobilenetv2")
-WEIGHTS = ("none", "int8")
+WEIGHTS = ("none", "int8", "int8-wide")  # the last with 16-bit codes of activations in all layers
 
 
 @dataclass(frozen=True)
@@ -60,10 +61,14 @@ def packs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     for name in MODELS:
         for quantize in WEIGHTS:
             made[f"{name}-{quantize}"] = pack = folder / f"{name}-{quantize}.wherry"
-            wherry.compile(
-                zoo.build(name), pack, quantize=None if quantize == "none" else quantize, partitions=3,
-                measure_outputs=False,
-            )
+            graph = wherry.load(zoo.build(name))
+            scheme = None if quantize == "none" else "int8"
+            wherry.compile(graph, pack, quantize=scheme, partitions=3, measure_outputs=False)
+            if quantize == "int8-wide":
+                for node in graph.nodes.values():
+                    if REDUCED in node.attrs:
+                        node.attrs[ACTIVATION_BITS] = 16
+                wherry.compile(graph, pack, partitions=3, measure_outputs=False)
     return made
 
 
