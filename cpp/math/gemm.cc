@@ -39,7 +39,7 @@ namespace wherry::math::HWY_NAMESPACE {
 inline constexpr int64_t kBlockPanels = 16;
 inline constexpr int64_t kFewRows = 3;
 inline constexpr int64_t kFewRowsPanels = 8;
-inline constexpr int64_t kFewRowsK = 64;
+inline constexpr int64_t kFewRowsK = kRowProductDepth;
 
 // With more tiles to a block, what the first of them waits for is little.
 inline constexpr int64_t kAheadTiles = 16;
@@ -62,10 +62,14 @@ int64_t BlockPanels(const GemmPlan& plan) {
   return plan.dequantizes && plan.m <= kNarrowRows ? kNarrowPanels : kBlockPanels;
 }
 
-// Room for a block of B in float32. Never less for more rows.
+// Room for a block of B in float32, of a task with few rows too. Never less for more rows, columns or depth.
 size_t BlockScratch(const GemmPlan& plan) {
-  static_assert(kFewRowsPanels * kFewRowsK <= kNarrowPanels * kBlockK && kNarrowPanels <= kBlockPanels);
-  return plan.dequantizes ? sizeof(float) * static_cast<size_t>(BlockPanels(plan) * kBlockK * kPanelColumns) : 0;
+  static_assert(kNarrowPanels <= kBlockPanels);
+  if (!plan.dequantizes || plan.column_end <= plan.column_begin) return 0;
+  const int64_t panels = (plan.column_end + kPanelColumns - 1) / kPanelColumns - plan.column_begin / kPanelColumns;
+  const int64_t many = std::min(panels, BlockPanels(plan)) * std::min(plan.k, kBlockK);
+  const int64_t few = std::min(panels, kFewRowsPanels) * std::min(plan.k, kFewRowsK);
+  return sizeof(float) * static_cast<size_t>(std::max(many, few) * kPanelColumns);
 }
 
 // Where B is more than a block and a task has few rows of A, it copies them all first, and then reads B once, in the order
@@ -96,8 +100,8 @@ bool HoldsAll(const GemmPlan& plan) { return HWY_ARCH_X86 && Holds(plan, plan.m)
 size_t ScratchBytes(const GemmPlan& plan, bool adds_residual) {
   static_assert(kHeldBytes % 64 == 0 && kTileStride * sizeof(float) % 64 == 0);
   static_assert(kSumFloats >= kTileRows * kBlockPanels * kPanelColumns);
-  return kRowScratch + BlockScratch(plan) + (adds_residual ? kSumScratch : 0) +
-         static_cast<size_t>(HeldBytes(plan));
+  const bool sums_wait = adds_residual && plan.k > (plan.dequantizes ? kFewRowsK : kBlockK);
+  return kRowScratch + BlockScratch(plan) + (sums_wait ? kSumScratch : 0) + static_cast<size_t>(HeldBytes(plan));
 }
 
 struct Range {

@@ -70,12 +70,18 @@ GemmPlan PlanGemm(int64_t m, int64_t k, int64_t column_begin, int64_t column_end
 // Whether a product of these sizes takes longer than getting a second thread to help.
 bool PaysToSplit(int64_t m, int64_t k, int64_t n);
 
+inline constexpr int64_t kRowProductDepth = 64;  // rows of B that become float32 at a time
+
+constexpr size_t AddRowScratchBytes(int64_t panels) {
+  return sizeof(float) * static_cast<size_t>(panels * kRowProductDepth * kPanelColumns);
+}
+
 // Runs one task. c points at row 0, column 0 (not column_begin); ldc is in floats. scratch: plan.scratch_bytes.
 void RunGemmTask(const GemmPlan& plan, const RowSource& a, const PanelMatrix& b, const Epilogue& epilogue, float* c,
                  int64_t ldc, int64_t task, std::byte* scratch);
 
 // sums [panels.count][16] += a [k] x some whole panels of B, each sum in the order of a product's. For those who take a few
-// panels at a time and go on with the sums at once. scratch: of a plan with B's `dequantizes`; at most 8 panels then.
+// panels at a time and go on with the sums at once. scratch: AddRowScratchBytes, where B is not float32.
 void AddRowProduct(const float* a, int64_t k, const PanelMatrix& b, const PanelRun& panels, float* sums, Isa isa,
                    std::byte* scratch);
 

@@ -143,7 +143,10 @@ inline int64_t EvenParts(int64_t steps, int64_t most) {
 
 // Scratch memory for the products of one part.
 inline size_t RecurrentScratchBytes(const RecurrentSplit& split, bool dequantizes, Isa isa) {
-  return math::PlanGemm(split.batch, split.units, 0, split.units, dequantizes, isa, 1).scratch_bytes;
+  const int64_t columns = split.units + math::kPanelColumns - 1;  // as many panels as those of a gate may touch
+  const size_t bytes = math::PlanGemm(split.batch, split.units, 0, columns, dequantizes, isa, 1).scratch_bytes;
+  const size_t row_bytes = dequantizes ? math::AddRowScratchBytes(kMaxGates) : 0;
+  return bytes > row_bytes ? bytes : row_bytes;
 }
 
 }  // namespace wherry::kernels
