@@ -63,9 +63,9 @@ struct RowCodes {
   int planes = 1;       // rows of bytes for each row: 2 for codes of 16 bits
   bool ahead = true;    // all rows first
 
-  // Plans the product, and how its rows are quantized.
-  math::CodeGemmPlan Plan(int64_t n, Isa isa, int threads) {
-    math::CodeGemmPlan plan = math::PlanCodeGemm(rows, k, n, planes, true, isa, threads);
+  // Plans the product, and how its rows are quantized. thrifty: as for PlanCodeGemm.
+  math::CodeGemmPlan Plan(int64_t n, Isa isa, int threads, bool thrifty = false) {
+    math::CodeGemmPlan plan = math::PlanCodeGemm(rows, k, n, planes, true, isa, threads, thrifty);
     ahead = plan.column_parts != 1;
     return ahead ? math::PlanCodeGemm(rows, k, n, planes, false, isa, threads) : plan;
   }

@@ -48,7 +48,10 @@ inline constexpr int64_t kAheadTiles = 16;
 inline constexpr int64_t kSumFloats = 16 * 1024;
 inline constexpr size_t kSumScratch = sizeof(float) * static_cast<size_t>(kSumFloats);
 
-inline constexpr size_t kRowScratch = sizeof(float) * static_cast<size_t>(kTileRows * kTileStride);
+// Room for the rows of a tile.
+inline size_t RowScratch(const GemmPlan& plan) {
+  return sizeof(float) * static_cast<size_t>(std::clamp<int64_t>(plan.m, 0, kTileRows) * kTileStride);
+}
 
 int TileRows() { return kTileRows; }
 
@@ -67,7 +70,7 @@ size_t BlockScratch(const GemmPlan& plan) {
   static_assert(kNarrowPanels <= kBlockPanels);
   if (!plan.dequantizes || plan.column_end <= plan.column_begin) return 0;
   const int64_t panels = (plan.column_end + kPanelColumns - 1) / kPanelColumns - plan.column_begin / kPanelColumns;
-  const int64_t many = std::min(panels, BlockPanels(plan)) * std::min(plan.k, kBlockK);
+  const int64_t many = plan.m > kFewRows ? std::min(panels, BlockPanels(plan)) * std::min(plan.k, kBlockK) : 0;
   const int64_t few = std::min(panels, kFewRowsPanels) * std::min(plan.k, kFewRowsK);
   return sizeof(float) * static_cast<size_t>(std::max(many, few) * kPanelColumns);
 }
@@ -101,7 +104,7 @@ size_t ScratchBytes(const GemmPlan& plan, bool adds_residual) {
   static_assert(kHeldBytes % 64 == 0 && kTileStride * sizeof(float) % 64 == 0);
   static_assert(kSumFloats >= kTileRows * kBlockPanels * kPanelColumns);
   const bool sums_wait = adds_residual && plan.k > (plan.dequantizes ? kFewRowsK : kBlockK);
-  return kRowScratch + BlockScratch(plan) + (sums_wait ? kSumScratch : 0) + static_cast<size_t>(HeldBytes(plan));
+  return RowScratch(plan) + BlockScratch(plan) + (sums_wait ? kSumScratch : 0) + static_cast<size_t>(HeldBytes(plan));
 }
 
 struct Range {
@@ -259,7 +262,7 @@ inline void FindBlock(const GemmPlan& plan, const PanelMatrix& b, float* b_block
 void GemmTask(const GemmPlan& plan, const RowSource& a, const PanelMatrix& b, const Epilogue& epilogue, float* c,
               int64_t ldc, int64_t task, std::byte* scratch) {
   float* const a_tile = reinterpret_cast<float*>(scratch);
-  float* const b_block = reinterpret_cast<float*>(scratch + kRowScratch);
+  float* const b_block = reinterpret_cast<float*>(scratch + RowScratch(plan));
   const Range rows = Part(plan.m, RowUnit(plan.m, kTileRows, plan.row_parts), task / plan.column_parts, plan.row_parts);
   const int64_t first_panel = plan.column_begin / kPanelColumns;
   const int64_t panel_count = (plan.column_end + kPanelColumns - 1) / kPanelColumns - first_panel;
@@ -273,7 +276,7 @@ void GemmTask(const GemmPlan& plan, const RowSource& a, const PanelMatrix& b, co
   const int64_t block_k = few && plan.dequantizes ? kFewRowsK : in_place ? plan.k : kBlockK;
   const int64_t tiles = (rows.size() + kTileRows - 1) / kTileRows;
   const auto tile_row = [&](int64_t t) { return rows.begin + rows.size() * t / tiles; };
-  std::byte* const behind_block = scratch + kRowScratch + BlockScratch(plan);
+  std::byte* const behind_block = scratch + RowScratch(plan) + BlockScratch(plan);
   float* const held = reinterpret_cast<float*>(behind_block);
   if (holds) {
     for (int64_t k0 = 0; k0 < plan.k; k0 += kBlockK) {

@@ -218,6 +218,7 @@ namespace {
 
 constexpr int64_t kKeptBytes = 256 << 10;   // of B's panels that stay while blocks of rows pass
 constexpr int64_t kBlockBytes = 192 << 10;  // of A's rows that a task holds
+constexpr int64_t kThriftyRows = 16;        // that a task holds where memory is short
 // Below this many multiply-adds, waking another thread costs more than it saves.
 constexpr double kSerialWork = 1e6;
 constexpr int64_t kTasksPerThread = 4;
@@ -251,7 +252,7 @@ int64_t Begin(int64_t count, int64_t unit, int64_t index, int64_t parts) {
 
 }  // namespace
 
-CodeGemmPlan PlanCodeGemm(int64_t m, int64_t k, int64_t n, int planes, bool made, Isa isa, int threads) {
+CodeGemmPlan PlanCodeGemm(int64_t m, int64_t k, int64_t n, int planes, bool made, Isa isa, int threads, bool thrifty) {
   m *= planes;
   CodeGemmPlan plan;
   plan.m = m;
@@ -266,7 +267,7 @@ CodeGemmPlan PlanCodeGemm(int64_t m, int64_t k, int64_t n, int planes, bool made
   if (threads > 1 && work >= kSerialWork) {
     double best = Cost(plan, 1, 1, 1);
     for (int64_t tasks = threads; tasks <= threads * kTasksPerThread; tasks *= 2) {
-      for (int64_t row_parts = 1; row_parts <= tasks; ++row_parts) {
+      for (int64_t row_parts = thrifty ? tasks : 1; row_parts <= tasks; ++row_parts) {
         const double cost = Cost(plan, threads, row_parts, tasks / row_parts);
         if (cost >= best) continue;
         best = cost;
@@ -277,6 +278,7 @@ CodeGemmPlan PlanCodeGemm(int64_t m, int64_t k, int64_t n, int planes, bool made
   }
   const int64_t row_bytes = CodeRowBytes(k);
   plan.block_rows = std::max<int64_t>(kCodeBlockRows, kBlockBytes / std::max<int64_t>(row_bytes, 1) / 16 * 16);
+  if (thrifty) plan.block_rows = kThriftyRows;
   const int64_t part_rows = ((m + 15) / 16 + plan.row_parts - 1) / plan.row_parts * 16;
   plan.block_rows = std::min(plan.block_rows, part_rows);
   if (made) plan.scratch_bytes = static_cast<size_t>(plan.block_rows * row_bytes);

@@ -82,8 +82,9 @@ constexpr int64_t CodeRowBytes(int64_t k, int64_t leading = 0) {
 constexpr int64_t CodeRowsPadded(int64_t m) { return (m + 15) / 16 * 16; }
 
 // m: rows of A. made: the rows come from CodeRows::copy. Others have a stride of CodeRowBytes and CodeRowsPadded(m * planes)
-// rows of memory.
-CodeGemmPlan PlanCodeGemm(int64_t m, int64_t k, int64_t n, int planes, bool made, Isa isa, int threads);
+// rows of memory. thrifty: tasks hold few rows that are made, and none needs a row of another one's.
+CodeGemmPlan PlanCodeGemm(int64_t m, int64_t k, int64_t n, int planes, bool made, Isa isa, int threads,
+                          bool thrifty = false);
 
 // The sum of each column's codes over the rows that a row of A takes, for some panels of B. ones: one row, with the code 1
 // in the place of each. sums [n], of which those panels' columns are written.

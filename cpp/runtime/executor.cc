@@ -51,7 +51,7 @@ void BindQuantization(const format::QuantRecord& record, const std::byte* segmen
 
 Executor::~Executor() {
   threads_.Stop();
-  platform::FreePages(arena_, arena_bytes_ + scratch_bytes_);
+  platform::FreePages(arena_, arena_most_);
 }
 
 Status Executor::Open(const ExecutorOptions& options) {
@@ -63,19 +63,12 @@ Status Executor::Open(const ExecutorOptions& options) {
   WHERRY_RETURN_IF_ERROR(threads_.Start(options.threads > 0 ? options.threads : platform::ProcessorCount(), errors_));
   WHERRY_RETURN_IF_ERROR(BuildTensors());
   WHERRY_RETURN_IF_ERROR(BuildSteps());
-  arena_bytes_ = RoundUp(static_cast<size_t>(pack_.plan[0].arena_bytes), 64);
-  if (!PlaceScratch(pack_, arena_bytes_, scratch_.span(), &scratch_bytes_)) {
-    return errors_.Fail(Code::kOutOfMemory, "no memory for a table of %zu tensors", tensors_.size());
-  }
-  for (size_t i = 0; i < steps_.size(); ++i) weights_.SetRoom(i, scratch_[i].room > 0);
-  CountFixedBytes();
+  WHERRY_RETURN_IF_ERROR(PlanMemory());
   WHERRY_RETURN_IF_ERROR(
       SetMemoryBudget(options.memory_budget != 0 ? options.memory_budget : pack_.plan[0].memory_budget));
-  if (arena_bytes_ + scratch_bytes_ > 0) {
-    arena_ = static_cast<std::byte*>(platform::AllocatePages(arena_bytes_ + scratch_bytes_));
-    if (arena_ == nullptr) {
-      return errors_.Fail(Code::kOutOfMemory, "no memory for an arena of %zu bytes", arena_bytes_ + scratch_bytes_);
-    }
+  if (arena_most_ > 0) {
+    arena_ = static_cast<std::byte*>(platform::AllocatePages(arena_most_));
+    if (arena_ == nullptr) return errors_.Fail(Code::kOutOfMemory, "no memory for an arena of %zu bytes", arena_most_);
   }
   for (size_t i = 0; i < tensors_.size(); ++i) {
     if (PlaceOf(pack_.tensors[i]) == format::Place::kArena) tensors_[i].data = arena_ + pack_.tensors[i].offset;
@@ -121,11 +114,11 @@ StepBinder Executor::BinderOf(uint64_t i) {
   return binder;
 }
 
-Status Executor::PrepareStep(uint64_t i, Span<Attribute> attributes) {
+Status Executor::PrepareStep(uint64_t i, uint64_t scratch_limit, std::byte* params, size_t* scratch_bytes) {
   const format::StepRecord& record = pack_.steps[i];
   for (size_t k = 0; k < record.num_attributes; ++k) {
     const format::AttributeRecord& from = pack_.attributes[record.attributes + k];
-    Attribute& to = *new (&attributes[k]) Attribute();
+    Attribute& to = *new (&attributes_[k]) Attribute();
     to.name = pack_.String(from.name);
     to.kind = static_cast<AttrKind>(from.kind);
     switch (to.kind) {
@@ -136,7 +129,9 @@ Status Executor::PrepareStep(uint64_t i, Span<Attribute> attributes) {
     }
   }
   StepBinder binder = BinderOf(i);
-  binder.attrs = Attributes({attributes.data(), static_cast<size_t>(record.num_attributes)});
+  binder.attrs = Attributes({attributes_.data(), static_cast<size_t>(record.num_attributes)});
+  binder.scratch_limit = scratch_limit;
+  binder.params = params;
   PrepareContext context;
   binder.Bind(context);
   WHERRY_RETURN_IF_ERROR(steps_[i].kernel->prepare(context));
@@ -149,8 +144,7 @@ Status Executor::PrepareStep(uint64_t i, Span<Attribute> attributes) {
   if (context.scratch_bytes() > kMaxScratch) {
     return context.Fail(Code::kCorrupt, "needs %" PRIu64 " bytes of scratch memory", context.scratch_bytes());
   }
-  scratch_[i].bytes = RoundUp(static_cast<size_t>(context.scratch_bytes()), 64);
-  scratch_[i].room = static_cast<size_t>(weights_.step_bytes(i));
+  *scratch_bytes = RoundUp(static_cast<size_t>(context.scratch_bytes()), 64);
   return Status::Ok();
 }
 
@@ -162,10 +156,9 @@ Status Executor::BuildSteps() {
     tensors += size_t{record.num_inputs} + record.num_outputs;
     if (record.num_attributes > most_attributes) most_attributes = record.num_attributes;
   }
-  Array<Attribute> attributes;
   if (!steps_.Allocate(count) || !scratch_.Allocate(count) || !step_seconds_.Allocate(count) ||
       !step_tensors_.Allocate(tensors) ||
-      !params_.Allocate(count * kParamsBytes) || !attributes.Allocate(most_attributes)) {
+      !params_.Allocate(count * kParamsBytes) || !attributes_.Allocate(most_attributes)) {
     return errors_.Fail(Code::kOutOfMemory, "no memory for a table of %zu steps", count);
   }
   Array<const KernelEntry*> kernels;
@@ -195,29 +188,8 @@ Status Executor::BuildSteps() {
                                                   threads_.size());
     for (uint64_t k = 0; k < record.num_inputs; ++k) *next++ = &tensors_[pack_.indexes[record.inputs + k]];
     for (uint64_t k = 0; k < record.num_outputs; ++k) *next++ = &tensors_[pack_.indexes[record.outputs + k]];
-    WHERRY_RETURN_IF_ERROR(PrepareStep(i, attributes.span()));
+    WHERRY_RETURN_IF_ERROR(PrepareStep(i, kNoScratchLimit, step.params, &scratch_[i].bytes));
   }
-  return Status::Ok();
-}
-
-void Executor::CountFixedBytes() {
-  fixed_bytes_ = pack_.metadata_bytes() + tensors_.size() * sizeof(Tensor) + dims_.size() * sizeof(int64_t) +
-                 steps_.size() * (sizeof(Step) + sizeof(StepScratch) + sizeof(double)) +
-                 step_tensors_.size() * sizeof(Tensor*) + params_.size() + weights_.constant_bytes() + arena_bytes_ +
-                 scratch_bytes_;
-}
-
-Status Executor::SetMemoryBudget(uint64_t budget) {
-  if (budget != 0 && budget < memory_needed()) {
-    return errors_.Fail(Code::kBudgetTooSmall,
-                        "a memory budget of %" PRIu64 " bytes is too small: this pack needs %" PRIu64
-                        " with %d thread%s; raise the budget%s",
-                        budget, memory_needed(), threads_.size(), threads_.size() == 1 ? "" : "s",
-                        threads_.size() > 1 && budget >= memory_needed() - scratch_bytes_ ? ", or use fewer threads" : "");
-  }
-  const uint64_t limit = budget == 0 ? ~uint64_t{0} : budget - fixed_bytes_;
-  WHERRY_RETURN_IF_ERROR(weights_.SetLimit(limit, {step_seconds_.data(), step_seconds_.size()}, errors_));
-  for (uint64_t i = 0; i < steps_.size(); ++i) BindWeights(i);
   return Status::Ok();
 }
 

@@ -2,7 +2,7 @@
 //
 // Everything is allocated in Open(): the arena at the size the compiler planned, scratch memory, and the tables. What
 // the budget leaves is for weights (runtime/streamer.h): as many as fit stay in memory, the others are read ahead of the
-// steps that need them. One thread at a time may use an executor; Cancel() and Trim() may come from any.
+// steps that need them. A budget that is too small for that gets a thriftier plan (runtime/scratch.h). executor_memory.cc has what decides. One thread at a time may use an executor; Cancel() and Trim() may come from any.
 #ifndef WHERRY_RUNTIME_EXECUTOR_H_
 #define WHERRY_RUNTIME_EXECUTOR_H_
 
@@ -55,7 +55,7 @@ class Executor {
   int num_outputs() const { return static_cast<int>(pack_.outputs.size()); }
   const Tensor& input(int i) const { return tensors_[pack_.inputs[static_cast<uint64_t>(i)].tensor]; }
   const Tensor& output(int i) const { return tensors_[pack_.outputs[static_cast<uint64_t>(i)].tensor]; }
-  uint64_t memory_needed() const { return fixed_bytes_ + weights_.least_bytes(); }
+  uint64_t memory_needed() const { return plain_needed_ < thrifty_needed_ ? plain_needed_ : thrifty_needed_; }
 
   // Lends `data` (exactly input(i).bytes, aligned for its type) until the next Run() has ended.
   Status SetInput(int i, const void* data, uint64_t bytes);
@@ -87,8 +87,13 @@ class Executor {
 
   Status BuildTensors();
   Status BuildSteps();
-  Status PrepareStep(uint64_t i, Span<Attribute> attributes);
-  void CountFixedBytes();
+  Status PrepareStep(uint64_t i, uint64_t scratch_limit, std::byte* params, size_t* scratch_bytes);
+  size_t ScratchBytes(size_t step, uint64_t limit);
+  static size_t ScratchBytesOf(void* self, size_t step, uint64_t limit);
+  Status PlanMemory();
+  Status PlaceFor(uint64_t budget, bool thrifty);
+  Status UseScratch(Span<const StepScratch> scratch, size_t end);
+  uint64_t FixedBytes(size_t arena_end) const;
   int MissingInput() const;  // the first; num_inputs() where none is
   uint64_t HashInputs() const;
   Status RunAll();
@@ -111,13 +116,19 @@ class Executor {
   Array<Tensor> tensors_;
   Array<int64_t> dims_;
   Array<Step> steps_;
+  Array<Attribute> attributes_;   // of the step that is being prepared
   Array<StepScratch> scratch_;
   Array<double> step_seconds_;    // of computation: as measured, or guessed from what the pack says
   Array<Tensor*> step_tensors_;
   Array<std::byte> params_;
-  std::byte* arena_ = nullptr;    // arena_bytes_, then scratch_bytes_
+  std::byte* arena_ = nullptr;    // arena_bytes_, then what steps need that find no room in it
   size_t arena_bytes_ = 0;
-  size_t scratch_bytes_ = 0;      // of steps that find no room in the arena
+  size_t arena_end_ = 0;          // that is in use
+  size_t arena_most_ = 0;         // the largest that any budget uses; pages that none does take no memory
+  size_t least_end_ = 0;          // of the thrifty plan
+  bool thrifty_ = false;          // runtime/scratch.h: the other of the two ways
+  uint64_t plain_needed_ = 0;     // the smallest budgets that the two plans run in
+  uint64_t thrifty_needed_ = 0;
   uint64_t fixed_bytes_ = 0;      // all but streamed weights
   Progress progress_ = nullptr;
   void* progress_user_ = nullptr;

@@ -78,6 +78,7 @@ void StepBinder::Bind(PrepareContext& context) const {
   context.inputs_ = inputs;
   context.outputs_ = outputs;
   context.attrs_ = attrs;
+  context.scratch_limit_ = scratch_limit;
   context.errors_ = errors;
   context.params_ = params;
   context.isa_ = isa;

@@ -21,6 +21,7 @@
 namespace wherry {
 
 inline constexpr size_t kParamsBytes = 256;
+inline constexpr uint64_t kNoScratchLimit = ~uint64_t{0};
 inline constexpr uint32_t kAllPitched = 0xFFFFFFFFU;
 
 // What both phases share. All pointers are borrowed from the executor.
@@ -66,6 +67,10 @@ class PrepareContext : public KernelContext {
   // Bytes of scratch memory that Run will find in scratch(), aligned to 64. May depend on num_threads() and isa().
   void RequestScratch(uint64_t bytes) { scratch_bytes_ = bytes; }
   uint64_t scratch_bytes() const { return scratch_bytes_; }
+  // As much scratch memory as there is for nothing. A kernel that can do with less, in smaller blocks or for fewer steps of a
+  // sequence at a time, keeps to it as far as it can: less of the limit never makes it ask for more, and no bit of its
+  // results depends on it.
+  uint64_t scratch_limit() const { return scratch_limit_; }
   // Says that Run copes with outputs whose data is null because nobody reads them.
   void AllowUnusedOutputs() { unused_outputs_ = true; }
   bool allows_unused_outputs() const { return unused_outputs_; }
@@ -90,6 +95,7 @@ class PrepareContext : public KernelContext {
   friend class StepBinder;
   Attributes attrs_;
   uint64_t scratch_bytes_ = 0;
+  uint64_t scratch_limit_ = kNoScratchLimit;
   bool unused_outputs_ = false;
   uint32_t pitched_inputs_ = 0;
   uint32_t pitched_outputs_ = 0;
@@ -119,6 +125,7 @@ class StepBinder {
   Span<Tensor* const> inputs;
   Span<Tensor* const> outputs;
   Attributes attrs;
+  uint64_t scratch_limit = kNoScratchLimit;
   ErrorSink* errors = nullptr;
   void* params = nullptr;
   Isa isa = Isa::kPortable;

@@ -20,6 +20,18 @@ size_t FindGap(Span<const ArenaRange> taken, size_t bytes) {
   return at;
 }
 
+// Bytes of the largest gap between the ranges and up to `end`.
+size_t LargestGap(Span<const ArenaRange> taken, size_t end) {
+  size_t most = 0;
+  size_t at = 0;
+  for (size_t i = 0; i <= taken.size(); ++i) {
+    const size_t next = i < taken.size() ? static_cast<size_t>(taken[i].begin) : end;
+    if (next > at) most = std::max(most, next - at);
+    if (i < taken.size()) at = std::max(at, RoundUp(static_cast<size_t>(taken[i].end)));
+  }
+  return most / 64 * 64;
+}
+
 // Calls place(step, bytes of the arena that hold something while it runs), the last step first. False when memory runs out.
 template <typename Place>
 bool ForEachStep(const Pack& pack, const Place& place) {
@@ -35,22 +47,50 @@ bool ForEachStep(const Pack& pack, const Place& place) {
 
 }  // namespace
 
-bool PlaceScratch(const Pack& pack, size_t arena_bytes, Span<StepScratch> steps, size_t* behind) {
-  size_t end = arena_bytes;
+bool PlaceScratch(const Pack& pack, size_t arena_bytes, Span<StepScratch> steps, size_t* end) {
+  size_t last = arena_bytes;
   const bool placed = ForEachStep(pack, [&](size_t s, Span<const ArenaRange> taken) {
+    steps[s].limit = kNoScratchLimit;
     if (steps[s].bytes == 0) return;
     steps[s].offset = FindGap(taken, steps[s].bytes);
-    end = std::max(end, steps[s].offset + steps[s].bytes);
+    last = std::max(last, steps[s].offset + steps[s].bytes);
   });
-  *behind = end - arena_bytes;
+  *end = last;
   return placed && ForEachStep(pack, [&](size_t s, Span<const ArenaRange> taken) {
     if (steps[s].room == 0) return;
     const size_t bytes = steps[s].bytes + steps[s].room;
     const size_t offset = FindGap(taken, bytes);
-    if (offset + bytes <= end) {
+    if (offset + bytes <= last) {
       steps[s].offset = offset;
     } else {
       steps[s].room = 0;
+    }
+  });
+}
+
+bool FindLeastEnd(const Pack& pack, size_t arena_bytes, Span<const StepScratch> steps, const ScratchSizes& sizes, size_t* end) {
+  *end = arena_bytes;
+  return ForEachStep(pack, [&](size_t s, Span<const ArenaRange> taken) {
+    size_t bytes = steps[s].bytes + steps[s].room;
+    if (FindGap(taken, bytes) + bytes <= *end) return;
+    bytes = sizes(s, 0) + steps[s].room;
+    *end = std::max(*end, RoundUp(FindGap(taken, bytes) + bytes));
+  });
+}
+
+bool PlaceThriftily(const Pack& pack, size_t end, Span<StepScratch> steps, const ScratchSizes& sizes) {
+  return ForEachStep(pack, [&](size_t s, Span<const ArenaRange> taken) {
+    StepScratch& step = steps[s];
+    step.limit = kNoScratchLimit;
+    step.offset = FindGap(taken, step.bytes + step.room);
+    if (step.offset + step.bytes + step.room <= end) return;
+    const size_t gap = LargestGap(taken, end);
+    const size_t limits[] = {gap - std::min(gap, step.room), 0};
+    for (const size_t limit : limits) {
+      step.limit = limit;
+      step.bytes = sizes(s, limit);
+      step.offset = FindGap(taken, step.bytes + step.room);
+      if (step.offset + step.bytes + step.room <= end) return;
     }
   });
 }

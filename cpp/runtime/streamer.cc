@@ -88,13 +88,9 @@ Status Streamer::SizeSteps(ErrorSink& errors) {
   }
   for (uint32_t u = 0; u < uses_.size() && file_->memory() == nullptr;) {
     const uint32_t step = uses_[u].step;
-    bool alone = pack_->steps[step].num_inputs <= kMostInputs;
     uint64_t bytes = 0;
-    for (; u < uses_.size() && uses_[u].step == step; ++u) {
-      alone = alone && users[uses_[u].segment] == 1;
-      bytes += segment_bytes_[uses_[u].segment];
-    }
-    step_bytes_[step] = alone ? bytes : 0;
+    for (; u < uses_.size() && uses_[u].step == step; ++u) bytes += segment_bytes_[uses_[u].segment];
+    step_bytes_[step] = pack_->steps[step].num_inputs <= kMostInputs ? bytes : 0;
   }
   return Status::Ok();
 }
@@ -187,8 +183,9 @@ Status Streamer::Acquire(uint64_t step, ErrorSink& errors) {
       return errors.Fail(failure_.code(), "%s", load_text_.message());
     }
   }
-  for (uint32_t u = first_use_[step]; u < first_use_[step + 1]; ++u) {
-    if (!plan_.stays[uses_[u].segment]) segments_[uses_[u].segment] = use_data_[u];
+  for (uint32_t u = first_use_[step]; u < first_use_[step + 1] && !keeps_all_; ++u) {
+    const uint32_t segment = uses_[u].segment;  // which another step may have read elsewhere
+    segments_[segment] = plan_.stays[segment] ? staying_[segment] : use_data_[u];
   }
   return Status::Ok();
 }

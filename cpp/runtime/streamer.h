@@ -51,7 +51,7 @@ class Streamer {
   // SetLimit says otherwise. `file` and `pack` must outlive this object.
   Status Open(const platform::File& file, const Pack& pack, PageCache page_cache, ErrorSink& errors);
 
-  // Bytes that a step's weights take one behind the other; 0 where another step reads one of them too.
+  // Bytes that a step's weights take one behind the other; 0 where there are too many of them for Read.
   uint64_t step_bytes(uint64_t step) const { return step_bytes_[step]; }
   // Says that there is room for them elsewhere while the step runs. SetLimit makes use of it from then on.
   void SetRoom(uint64_t step, bool has_room) { has_room_[step] = has_room; }

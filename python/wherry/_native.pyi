@@ -33,6 +33,7 @@ def run_kernel(
     outputs: Sequence[dict[str, Any]],
     threads: int = 1,
     isa: int = -1,
+    thrifty: bool = False,
 ) -> list[bytes]: ...
 def time_kernel(
     key: str,

@@ -144,10 +144,10 @@ def _write_within(
     except _TooMuch as error:
         fewer = ", or fewer threads" if threads > 1 and program.arena_bytes + largest_step < budget else ""
         raise BudgetError(
-            f"{program.name} cannot run in {budget} bytes: {program.arena_bytes} are for tensors, {largest_step} for "
-            f"the weights of {largest.name if largest is not None else 'no step'!r}, which are read together, "
-            f"{error.needed - largest_step - program.arena_bytes} for tables and the scratch memory "
-            f"of {counted(threads, 'thread')}; a budget of {error.needed} will do{fewer}"
+            f"{program.name} cannot run in {budget} bytes: tensors take up to {program.arena_bytes}, the weights of "
+            f"{largest.name if largest is not None else 'no step'!r}, which are read together, {largest_step}, and "
+            f"there are tables and the scratch memory of {counted(threads, 'thread')}; "
+            f"a budget of {error.needed} will do{fewer}"
         ) from None
 
 

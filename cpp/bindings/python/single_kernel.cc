@@ -118,7 +118,7 @@ void Check(Status status, const ErrorSink& errors) {
 class SingleKernel {
  public:
   SingleKernel(const std::string& key, const std::vector<py::dict>& inputs, const py::dict& attributes,
-               const std::vector<py::dict>& outputs, int threads, int isa)
+               const std::vector<py::dict>& outputs, int threads, int isa, uint64_t scratch_limit)
       : entry_(FindKernel(StringView(key.data(), key.size()))) {
     if (entry_ == nullptr) throw std::invalid_argument("no kernel " + key);
     for (const py::dict& input : inputs) {
@@ -134,6 +134,7 @@ class SingleKernel {
     binder.inputs = {in_.data(), in_.size()};
     binder.outputs = {out_.data(), out_.size()};
     binder.attrs = Attributes({attrs.items.data(), attrs.items.size()});
+    binder.scratch_limit = scratch_limit;
     binder.errors = &errors_;
     binder.params = params_;
     binder.isa = isa < 0 ? BestIsa() : static_cast<Isa>(isa);
@@ -175,8 +176,8 @@ class SingleKernel {
 };
 
 py::list RunKernel(const std::string& key, const std::vector<py::dict>& inputs, const py::dict& attributes,
-                   const std::vector<py::dict>& outputs, int threads, int isa) {
-  SingleKernel kernel(key, inputs, attributes, outputs, threads, isa);
+                   const std::vector<py::dict>& outputs, int threads, int isa, bool thrifty) {
+  SingleKernel kernel(key, inputs, attributes, outputs, threads, isa, thrifty ? 0 : kNoScratchLimit);
   {
     const py::gil_scoped_release release;
     kernel.Run();
@@ -189,7 +190,7 @@ py::list RunKernel(const std::string& key, const std::vector<py::dict>& inputs, 
 std::vector<double> TimeKernel(const std::string& key, const std::vector<py::dict>& inputs,
                                const py::dict& attributes, const std::vector<py::dict>& outputs, int threads, int isa,
                                int repeats) {
-  SingleKernel kernel(key, inputs, attributes, outputs, threads, isa);
+  SingleKernel kernel(key, inputs, attributes, outputs, threads, isa, kNoScratchLimit);
   std::vector<double> seconds;
   const py::gil_scoped_release release;
   for (int i = 0; i < repeats; ++i) {
@@ -228,7 +229,7 @@ py::list HalfIsas() {
 
 void BindSingleKernel(py::module_& module) {
   module.def("run_kernel", &RunKernel, py::arg("key"), py::arg("inputs"), py::arg("attrs"), py::arg("outputs"),
-             py::arg("threads") = 1, py::arg("isa") = -1,
+             py::arg("threads") = 1, py::arg("isa") = -1, py::arg("thrifty") = false,
              "Prepares and runs one kernel; returns the bytes of each output.");
   module.def("time_kernel", &TimeKernel, py::arg("key"), py::arg("inputs"), py::arg("attrs"), py::arg("outputs"),
              py::arg("threads"), py::arg("isa"), py::arg("repeats"),

@@ -1,51 +1,83 @@
 // Conv2D, float32 image, 8-bit filter [kh, kw, in, out] in quads, in whole numbers: the image is quantized first, with one
 // range for each image of the batch, or for each pixel where the filter has only one. One group.
-// FusedConv2DAdd as in conv_2d.cc.
+// FusedConv2DAdd as in conv_2d.cc. Where memory is short, the output is made in bands of rows, and only what a band reads is
+// quantized; the range is still that of the whole image.
 #include <algorithm>
 
 #include "kernels/codes.h"
 #include "kernels/nn/conv_2d.h"
 #include "kernels/select.h"
+#include "math/strips.h"
 
 namespace wherry::kernels {
 namespace {
 
 struct ConvCodesParams {
   Window window;
-  math::CodeGemmPlan plan;
+  math::CodeGemmPlan plan;  // of a band, but for the last one
   RowCodes rows;  // of a filter of one pixel
-  bool one_pixel = false;
+  int64_t band;   // rows of the output that are made at a time, of a filter of one pixel: pixels
   Fused fused;
+  bool one_pixel;
+  bool thrifty;   // bands are narrow, and of one image
 };
 
-// Scratch memory of a filter of several pixels: the image's codes, a scale for each image, and what it takes to find
-// them, before what the product needs.
+// Values [first, last) of some images of the batch.
+struct ImagePart {
+  int64_t image_begin, image_end;
+  int64_t first, last;
+};
+
+// Scratch memory of a filter of several pixels: codes of the images, or of the rows that a band reads, a scale for each
+// image, and what it takes to find them, before what the product needs.
 struct ImageCodes {
   static constexpr int64_t kChunk = 4096;  // values whose range is found at a time
 
   int64_t batch;
-  int planes;
-  int64_t image;  // values
-  int64_t run;    // values without a gap: all of them, or a pixel's
-  int64_t pitch;  // values from one run to the next
-  int64_t step;   // values of a chunk; whole runs where these are short
+  int64_t image;   // values
+  int64_t run;     // values without a gap: all of them, or a pixel's
+  int64_t pitch;   // values from one run to the next
+  int64_t step;    // values of a chunk; whole runs where these are short
   int64_t chunks;  // of one image
+  int64_t held;    // values whose codes are there at a time
+  int planes;
 
-  ImageCodes(const Tensor& tensor, int code_planes)
+  ImageCodes(const Tensor& tensor, const ConvCodesParams& params)
       : batch(tensor.dim(0)),
-        planes(code_planes),
         image(tensor.dim(1) * tensor.dim(2) * tensor.dim(3)),
         run(tensor.dense() ? batch * image : tensor.dim(3)),
         pitch(tensor.dense() ? run : tensor.pitch),
         step(tensor.dense() ? kChunk : (run + kChunk - 1) / run * run),
-        chunks((image + step - 1) / step) {}
+        chunks((image + step - 1) / step),
+        held(params.thrifty ? math::MostRowsRead(params.window.h, params.band) * tensor.dim(2) * tensor.dim(3) : batch * image),
+        planes(params.rows.planes) {}
 
-  size_t plane_bytes() const { return Align64(static_cast<size_t>(batch * image)); }
+  ImagePart all() const { return {0, batch, 0, image}; }
+  size_t plane_bytes() const { return Align64(static_cast<size_t>(held)); }
   size_t code_bytes() const { return plane_bytes() * static_cast<size_t>(planes); }
   size_t scale_bytes() const { return Align64(static_cast<size_t>(batch) * sizeof(math::CodeScale)); }
   size_t range_bytes() const { return Align64(static_cast<size_t>(batch * chunks) * sizeof(math::ValueRange)); }
   size_t bytes() const { return code_bytes() + scale_bytes() + range_bytes(); }
 };
+
+// Plans for bands of so many rows, and asks for their scratch memory.
+void PlanBand(PrepareContext& context, const ConvShape& shape, int64_t band, bool thrifty) {
+  ConvCodesParams& params = context.params<ConvCodesParams>();
+  params.band = band;
+  params.thrifty = thrifty;
+  const int threads = context.num_threads();
+  size_t bytes = 0;
+  if (params.one_pixel) {
+    params.rows.rows = band;
+    params.plan = params.rows.Plan(shape.outputs, context.isa(), threads, thrifty);
+    bytes = params.rows.bytes();
+  } else {
+    const int64_t rows = thrifty ? band * shape.window.w.out : shape.rows;
+    params.plan = math::PlanCodeGemm(rows, shape.k, shape.outputs, params.rows.planes, true, context.isa(), threads, thrifty);
+    bytes = ImageCodes(context.input(0), params).bytes();
+  }
+  context.RequestScratch(bytes + CodeGemmScratchBytes(params.plan, threads));
+}
 
 [[maybe_unused]] Status PrepareConvCodes(PrepareContext& context, bool adds_residual) {
   ConvShape shape;
@@ -63,12 +95,14 @@ struct ImageCodes {
   params.rows.rows = shape.rows;
   params.rows.k = shape.k;
   WHERRY_RETURN_IF_ERROR(ReadPlanes(context, &params.rows.planes));
-  const int planes = params.rows.planes;
-  const int threads = context.num_threads();
-  params.plan = params.one_pixel ? params.rows.Plan(shape.outputs, context.isa(), threads)
-                                 : math::PlanCodeGemm(shape.rows, shape.k, shape.outputs, planes, true, context.isa(), threads);
-  context.RequestScratch((params.one_pixel ? params.rows.bytes() : ImageCodes(context.input(0), planes).bytes()) +
-                         CodeGemmScratchBytes(params.plan, threads));
+  const int64_t all = params.one_pixel ? shape.rows : shape.window.h.out;
+  PlanBand(context, shape, all, false);
+  int64_t band = std::max<int64_t>(all, 1);
+  while (context.scratch_bytes() > context.scratch_limit()) {
+    PlanBand(context, shape, band, true);
+    if (band == 1) break;
+    band = (band + 1) / 2;
+  }
   return Status::Ok();
 }
 
@@ -78,6 +112,7 @@ struct PixelRows {
   Window window;
   int64_t channels;
   int64_t pitch;  // floats from one to the next
+  int64_t first;  // that is row 0
   int planes;
   math::CodeScale* scales;
   Isa isa;
@@ -89,13 +124,14 @@ void QuantizePixels(const void* source, int64_t row, int64_t rows, uint8_t* out,
   const WindowAxis& h = pixels.window.h;
   const WindowAxis& w = pixels.window.w;
   const int64_t k = pixels.channels;
+  const int64_t first = pixels.first + row;
   if (h.stride == 1 && w.stride == 1) {
-    math::QuantizeRows(pixels.image + row * pixels.pitch, pixels.pitch, rows, k, 0, pixels.planes, out, stride,
+    math::QuantizeRows(pixels.image + first * pixels.pitch, pixels.pitch, rows, k, 0, pixels.planes, out, stride,
                        pixels.scales + row, pixels.isa);
     return;
   }
   int64_t done = 0;
-  math::ForOutputRuns(pixels.window, row, rows, [&](int64_t b, int64_t y, int64_t x, int64_t count) {
+  math::ForOutputRuns(pixels.window, first, rows, [&](int64_t b, int64_t y, int64_t x, int64_t count) {
     const float* from = pixels.image + ((b * h.in + y * h.stride) * w.in + x * w.stride) * pixels.pitch;
     math::QuantizeRows(from, w.stride * pixels.pitch, count, k, 0, pixels.planes, out + done * pixels.planes * stride, stride,
                        pixels.scales + row + done, pixels.isa);
@@ -103,29 +139,34 @@ void QuantizePixels(const void* source, int64_t row, int64_t rows, uint8_t* out,
   });
 }
 
-void QuantizeImages(const RunContext& context, const ImageCodes& layout, uint8_t* codes, math::CodeScale* scales,
-                    math::ValueRange* ranges) {
+// visit(chunk, image of the batch, where the values lie in the batch, values, count) for each run of each chunk.
+template <typename Visit>
+void ForChunks(const RunContext& context, const ImageCodes& layout, const ImagePart& part, const Visit& visit) {
   const float* const image = context.input(0).as<const float>();
-  const int64_t chunks = layout.batch * layout.chunks;
-  const auto each_chunk = [&](const auto& visit) {
-    context.threads().ForRange(chunks, 1 + kQuantizeGrain / (layout.step + 1), [&](int64_t begin, int64_t end, int) {
-      for (int64_t chunk = begin; chunk < end; ++chunk) {
-        const int64_t first = chunk % layout.chunks * layout.step;
-        const int64_t b = chunk / layout.chunks, end = b * layout.image + std::min(first + layout.step, layout.image);
-        for (int64_t at = b * layout.image + first; at < end;) {
-          const int64_t count = std::min(layout.run - at % layout.run, end - at);
-          visit(chunk, b, at, image + at / layout.run * layout.pitch + at % layout.run, count);
-          at += count;
-        }
+  const int64_t chunks = (part.last - part.first + layout.step - 1) / layout.step;
+  const int64_t all = (part.image_end - part.image_begin) * chunks;
+  context.threads().ForRange(all, 1 + kQuantizeGrain / (layout.step + 1), [&](int64_t begin, int64_t end, int) {
+    for (int64_t chunk = begin; chunk < end; ++chunk) {
+      const int64_t first = part.first + chunk % chunks * layout.step;
+      const int64_t b = part.image_begin + chunk / chunks;
+      const int64_t stop = b * layout.image + std::min(first + layout.step, part.last);
+      for (int64_t at = b * layout.image + first; at < stop;) {
+        const int64_t count = std::min(layout.run - at % layout.run, stop - at);
+        visit(chunk, b, at, image + at / layout.run * layout.pitch + at % layout.run, count);
+        at += count;
       }
-    });
-  };
-  for (int64_t chunk = 0; chunk < chunks; ++chunk) ranges[chunk] = math::ValueRange();
+    }
+  });
+}
+
+// Finds the scale of each image of the batch.
+void FindScales(const RunContext& context, const ImageCodes& layout, math::CodeScale* scales, math::ValueRange* ranges) {
+  for (int64_t chunk = 0; chunk < layout.batch * layout.chunks; ++chunk) ranges[chunk] = math::ValueRange();
   const auto join = [](const math::ValueRange& more, math::ValueRange* range) {
     if (more.low < range->low) range->low = more.low;
     if (more.high > range->high) range->high = more.high;
   };
-  each_chunk([&](int64_t chunk, int64_t, int64_t, const float* values, int64_t count) {
+  ForChunks(context, layout, layout.all(), [&](int64_t chunk, int64_t, int64_t, const float* values, int64_t count) {
     join(math::RangeOf(values, count, context.isa()), &ranges[chunk]);
   });
   for (int64_t b = 0; b < layout.batch; ++b) {
@@ -133,28 +174,40 @@ void QuantizeImages(const RunContext& context, const ImageCodes& layout, uint8_t
     for (int64_t chunk = b * layout.chunks; chunk < (b + 1) * layout.chunks; ++chunk) join(ranges[chunk], &whole);
     scales[b] = math::ScaleOf(whole, layout.planes);
   }
-  each_chunk([&](int64_t, int64_t b, int64_t at, const float* values, int64_t count) {
+}
+
+void QuantizeImages(const RunContext& context, const ImageCodes& layout, const ImagePart& part,
+                    const math::CodeScale* scales, uint8_t* codes) {
+  const int64_t begin = part.image_begin * layout.image + part.first;
+  ForChunks(context, layout, part, [&](int64_t, int64_t b, int64_t at, const float* values, int64_t count) {
+    uint8_t* const to = codes + (at - begin);
     if (layout.planes == 1) {
-      math::QuantizeRun(values, count, scales[b], codes + at, context.isa());
+      math::QuantizeRun(values, count, scales[b], to, context.isa());
     } else {
-      math::QuantizeWideRun(values, count, scales[b], codes + at, codes + layout.plane_bytes() + at, context.isa());
+      math::QuantizeWideRun(values, count, scales[b], to, to + layout.plane_bytes(), context.isa());
     }
   });
 }
 
-[[maybe_unused]] Status RunConvCodes(RunContext& context) {
-  const ConvCodesParams& params = context.params<ConvCodesParams>();
+// From a row of the output on.
+math::Epilogue FromRow(const RunContext& context, const Fused& fused, int64_t row) {
+  math::Epilogue epilogue = EpilogueOf(context, fused, 2);
+  if (epilogue.residual != nullptr) epilogue.residual += row * RowStride(context);
+  return epilogue;
+}
+
+void RunPixels(const RunContext& context, const ConvCodesParams& params, const math::QuadMatrix& filter) {
   const Tensor& image = context.input(0);
-  const math::QuadMatrix filter = QuadsOf(context.input(1), params.rows.k, params.plan.n);
-  const math::Epilogue epilogue = EpilogueOf(context, params.fused, 2);
-  float* const out = ColumnsOut<float>(context, params.fused);
-  const int64_t stride = RowStride(context);
+  const int64_t all = image.dim(0) * params.window.h.out * params.window.w.out;
   std::byte* const scratch = context.scratch();
-  if (params.plan.tasks() == 0) return Status::Ok();
-  if (params.one_pixel) {
-    const RowCodes& rows = params.rows;
-    const PixelRows source = {image.as<const float>(), params.window, rows.k, image.pitch, rows.planes,
-                              rows.scales(scratch), context.isa()};
+  for (int64_t first = 0; first < all; first += params.band) {
+    RowCodes rows = params.rows;
+    rows.rows = std::min(params.band, all - first);
+    const math::CodeGemmPlan plan = rows.rows == params.band
+                                        ? params.plan
+                                        : rows.Plan(params.plan.n, context.isa(), context.num_threads(), params.thrifty);
+    const PixelRows source = {image.as<const float>(), params.window,      rows.k, image.pitch, first, rows.planes,
+                              rows.scales(scratch),    context.isa()};
     math::CodeRows codes = rows.View(scratch);
     codes.copy = &QuantizePixels;
     codes.source = &source;
@@ -163,25 +216,70 @@ void QuantizeImages(const RunContext& context, const ImageCodes& layout, uint8_t
         QuantizePixels(&source, begin, end - begin, rows.codes(scratch, begin), rows.stride());
       });
     }
-    RunCodeGemm(context, params.plan, codes, filter, epilogue, out, stride, scratch + rows.bytes());
-    return Status::Ok();
+    RunCodeGemm(context, plan, codes, filter, FromRow(context, params.fused, first),
+                ColumnsOut<float>(context, params.fused) + first * RowStride(context), RowStride(context),
+                scratch + rows.bytes());
   }
-  const ImageCodes layout(image, params.rows.planes);
-  uint8_t* const codes = reinterpret_cast<uint8_t*>(scratch);
-  auto* const scales = reinterpret_cast<math::CodeScale*>(scratch + layout.code_bytes());
-  auto* const ranges = reinterpret_cast<math::ValueRange*>(scratch + layout.code_bytes() + layout.scale_bytes());
-  QuantizeImages(context, layout, codes, scales, ranges);
+}
+
+// Output rows `out` of images of the batch: all of them, or of one image.
+void RunBand(const RunContext& context, const ConvCodesParams& params, const ImageCodes& layout,
+             const math::QuadMatrix& filter, const math::CodeScale* scales, const ImagePart& part, math::Rows in,
+             math::Rows out) {
+  const Tensor& image = context.input(0);
+  uint8_t* const codes = reinterpret_cast<uint8_t*>(context.scratch());
+  QuantizeImages(context, layout, part, scales, codes);
   math::CodePatches patches{PatchesOf(image, params.window, 0, image.dim(3)), codes,
-                             layout.planes == 1 ? nullptr : codes + layout.plane_bytes(), scales};
+                            layout.planes == 1 ? nullptr : codes + layout.plane_bytes(), scales + part.image_begin};
   patches.patches.pixel = image.dim(3);  // the codes have no gaps
+  // The same window over an image that begins at the first row held and an output that begins at the first row wanted.
+  Window& window = patches.patches.window;
+  window.h.in = in.size();
+  window.h.out = out.size();
+  window.h.before += in.begin - out.begin * window.h.stride;
   math::CodeRows rows;
   rows.copy = math::CodePatchCopier(context.isa());
   rows.source = &patches;
   rows.groups = params.plan.groups;
   rows.planes = layout.planes;
-  rows.scales = scales;
-  rows.rows_per_scale = params.window.h.out * params.window.w.out;
-  RunCodeGemm(context, params.plan, rows, filter, epilogue, out, stride, scratch + layout.bytes());
+  rows.scales = patches.scales;
+  rows.rows_per_scale = window.h.out * window.w.out;
+  const int64_t count = (part.image_end - part.image_begin) * rows.rows_per_scale;
+  const math::CodeGemmPlan plan =
+      count * layout.planes == params.plan.m
+          ? params.plan
+          : math::PlanCodeGemm(count, params.rows.k, params.plan.n, layout.planes, true, context.isa(), context.num_threads(), true);
+  const int64_t first = (part.image_begin * params.window.h.out + out.begin) * window.w.out;
+  RunCodeGemm(context, plan, rows, filter, FromRow(context, params.fused, first),
+              ColumnsOut<float>(context, params.fused) + first * RowStride(context), RowStride(context),
+              context.scratch() + layout.bytes());
+}
+
+[[maybe_unused]] Status RunConvCodes(RunContext& context) {
+  const ConvCodesParams& params = context.params<ConvCodesParams>();
+  const math::QuadMatrix filter = QuadsOf(context.input(1), params.rows.k, params.plan.n);
+  if (params.plan.tasks() == 0) return Status::Ok();
+  if (params.one_pixel) {
+    RunPixels(context, params, filter);
+    return Status::Ok();
+  }
+  const ImageCodes layout(context.input(0), params);
+  std::byte* const behind = context.scratch() + layout.code_bytes();
+  auto* const scales = reinterpret_cast<math::CodeScale*>(behind);
+  FindScales(context, layout, scales, reinterpret_cast<math::ValueRange*>(behind + layout.scale_bytes()));
+  const WindowAxis& h = params.window.h;
+  if (!params.thrifty) {
+    RunBand(context, params, layout, filter, scales, layout.all(), {0, h.in}, {0, h.out});
+    return Status::Ok();
+  }
+  const int64_t row = layout.image / std::max<int64_t>(h.in, 1);
+  for (int64_t b = 0; b < layout.batch; ++b) {
+    for (int64_t y = 0; y < h.out; y += params.band) {
+      const math::Rows out = {y, std::min(y + params.band, h.out)};
+      const math::Rows in = math::RowsRead(h, out);
+      RunBand(context, params, layout, filter, scales, {b, b + 1, in.begin * row, in.end * row}, in, out);
+    }
+  }
   return Status::Ok();
 }
 

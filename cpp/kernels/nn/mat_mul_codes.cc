@@ -51,8 +51,13 @@ WHERRY_PREPARE(MatMul_f32_di8) {
   WHERRY_RETURN_IF_ERROR(ReadPlanes(context, &params.rows.planes));
   params.rows.rows = m;
   params.rows.k = k;
-  params.plan = params.rows.Plan(n, context.isa(), context.num_threads());
-  context.RequestScratch(params.rows.bytes() + CodeGemmScratchBytes(params.plan, context.num_threads()));
+  const int threads = context.num_threads();
+  const auto plan = [&](bool thrifty) {
+    params.plan = params.rows.Plan(n, context.isa(), threads, thrifty);
+    context.RequestScratch(params.rows.bytes() + CodeGemmScratchBytes(params.plan, threads));
+  };
+  plan(false);
+  if (context.scratch_bytes() > context.scratch_limit()) plan(true);
   return Status::Ok();
 }
 

@@ -27,9 +27,13 @@ struct QLinearConvParams {
   params.window = shape.window;
   params.k = shape.k;
   const bool made = !IsPointwise(shape.window) || !NeedNoCopy(shape.rows, shape.k);
-  params.product.plan =
-      math::PlanCodeGemm(shape.rows, shape.k, shape.outputs, 1, made, context.isa(), context.num_threads());
-  context.RequestScratch(CodeGemmScratchBytes(params.product.plan, context.num_threads()));
+  const auto plan = [&](bool thrifty) {
+    params.product.plan =
+        math::PlanCodeGemm(shape.rows, shape.k, shape.outputs, 1, made, context.isa(), context.num_threads(), thrifty);
+    context.RequestScratch(CodeGemmScratchBytes(params.product.plan, context.num_threads()));
+  };
+  plan(false);
+  if (context.scratch_bytes() > context.scratch_limit()) plan(true);
   return Status::Ok();
 }
 

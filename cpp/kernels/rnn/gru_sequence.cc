@@ -18,8 +18,6 @@ namespace wherry::kernels {
     WHERRY_SELECTED(GRUSequence_f32_wi8) || WHERRY_SELECTED(GRUSequence_f32_wmm)
 namespace {
 
-constexpr int64_t kGruRows = 64;  // rows of an input product, where there are as many
-
 struct GruParams {
   int64_t steps = 0;
   int64_t batch = 0;
@@ -74,16 +72,18 @@ Status PrepareGruSequence(PrepareContext& context, WeightFormat format) {
   }
   p.reset_after = context.attrs().Bool("reset_after", true);
   p.go_backwards = context.attrs().Bool("go_backwards", false);
-  p.chunk = p.batch == 0 || p.batch > kGruRows ? 1 : kGruRows / p.batch;
-  if (p.steps > 0) p.chunk = EvenParts(p.steps, p.chunk);
   p.split = SplitRecurrent(p.batch, p.units, 3, context.num_threads());
   p.part_scratch = RecurrentScratchBytes(p.split, GruDequantizes(context.input(3)), context.isa());
-  context.params<GruParams>() = p;
-  const math::GemmPlan plan =
-      PlanColumns(context, p.chunk * p.batch, p.inputs, 0, 3 * p.units, GruDequantizes(context.input(2)));
-  const size_t input = GemmScratchBytes(plan, context.num_threads());
   const size_t recurrent = p.part_scratch * static_cast<size_t>(p.split.count());
-  context.RequestScratch(GruScratch(p).gemm + (input > recurrent ? input : recurrent));
+  p.chunk = MostSequenceSteps(p.steps, p.batch);
+  for (;; p.chunk = FewerSteps(p.steps, p.chunk)) {
+    const math::GemmPlan plan =
+        PlanColumns(context, p.chunk * p.batch, p.inputs, 0, 3 * p.units, GruDequantizes(context.input(2)));
+    const size_t input = GemmScratchBytes(plan, context.num_threads());
+    context.RequestScratch(GruScratch(p).gemm + (input > recurrent ? input : recurrent));
+    if (context.scratch_bytes() <= context.scratch_limit() || p.chunk <= 1) break;
+  }
+  context.params<GruParams>() = p;
   return Status::Ok();
 }
 

@@ -4,8 +4,8 @@
 //   c = tanh(ci) sigmoid(i) + sigmoid(f + forget_bias) c'        clipped to +-cell_clip when that is positive
 //   h = sigmoid(o) tanh(c)
 //
-// The input's part of the product is made for many steps at once, the recurrent part step by step (recurrent.h). Of the
-// seven outputs, each [steps, batch, units], those that nobody wants take no memory.
+// The input's part of the product is made for many steps at once, as many as there is memory for, the recurrent part step by
+// step (recurrent.h). Of the seven outputs, each [steps, batch, units], those that nobody wants take no memory.
 #ifndef WHERRY_KERNELS_RNN_LSTM_H_
 #define WHERRY_KERNELS_RNN_LSTM_H_
 
@@ -58,7 +58,6 @@ struct LstmScratch {
   }
 };
 
-inline constexpr int64_t kSequenceRows = 64;           // rows of an input product, where there are as many
 inline constexpr int64_t kRnnLimit = int64_t{1} << 28;  // each dimension is below, so that small products fit
 
 inline bool HasShape(const Tensor& tensor, int64_t a, int64_t b) {
@@ -109,15 +108,16 @@ Status PrepareLstm(PrepareContext& context, const LstmOp& op, WeightFormat forma
       return context.Fail(Code::kCorrupt, "output %d must have x's shape, with units for inputs", i);
     }
   }
-  p.chunk = p.batch == 0 || p.batch > kSequenceRows ? 1 : kSequenceRows / p.batch;
-  if (p.steps > 0) p.chunk = EvenParts(p.steps, p.chunk);
   const int threads = context.num_threads();
   p.split = SplitRecurrent(p.batch, p.units, 4, threads);
-  WHERRY_RETURN_IF_ERROR(Products::Prepare(context, x_index + 3, format, p, p.split, &p.products));
-  context.params<LstmParams<Products>>() = p;
-  context.RequestScratch(LstmScratch(p).products + Products::ScratchBytes(p.products, p, p.split, threads));
   context.AllowUnusedOutputs();
-  return Status::Ok();
+  p.chunk = MostSequenceSteps(p.steps, p.batch);
+  for (;; p.chunk = FewerSteps(p.steps, p.chunk)) {
+    WHERRY_RETURN_IF_ERROR(Products::Prepare(context, x_index + 3, format, p, p.split, &p.products));
+    context.params<LstmParams<Products>>() = p;
+    context.RequestScratch(LstmScratch(p).products + Products::ScratchBytes(p.products, p, p.split, threads));
+    if (context.scratch_bytes() <= context.scratch_limit() || p.chunk <= 1) return Status::Ok();
+  }
 }
 
 inline bool AllZero(const float* values, int64_t count) {

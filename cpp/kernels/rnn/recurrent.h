@@ -10,6 +10,7 @@
 #ifndef WHERRY_KERNELS_RNN_RECURRENT_H_
 #define WHERRY_KERNELS_RNN_RECURRENT_H_
 
+#include <algorithm>
 #include <cstring>
 
 #include "kernels/panels.h"
@@ -140,6 +141,17 @@ inline int64_t EvenParts(int64_t steps, int64_t most) {
   const int64_t parts = (steps + most - 1) / most;
   return (steps + parts - 1) / parts;
 }
+
+inline constexpr int64_t kSequenceRows = 64;  // rows of an input product, where there are as many
+
+// Steps whose input products are made at once, where there is memory for their sums.
+inline int64_t MostSequenceSteps(int64_t steps, int64_t batch) {
+  const int64_t most = batch == 0 || batch > kSequenceRows ? 1 : kSequenceRows / batch;
+  return steps > 0 ? EvenParts(steps, most) : most;
+}
+
+// The next best where there is not, down to 1.
+inline int64_t FewerSteps(int64_t steps, int64_t chunk) { return chunk > 2 ? EvenParts(std::max<int64_t>(steps, 1), chunk / 2) : 1; }
 
 // Scratch memory for the products of one part.
 inline size_t RecurrentScratchBytes(const RecurrentSplit& split, bool dequantizes, Isa isa) {

@@ -53,10 +53,12 @@ def predict(pack: Pack, device: Device, budget: int, threads: int | None = None)
     found, least = [], _NO_LIMIT
     for count in [threads] if threads is not None else range(1, device.cores + 1):
         with Executor(pack.path, threads=count, memory_budget=_NO_LIMIT) as executor:
-            fixed, needed = executor.stats.peak_bytes, executor.stats.memory_needed
+            needed = executor.stats.memory_needed
         least = min(least, needed)
         if needed <= limit:
-            found.append(_predicted(pack, device, count, fixed, max(limit, needed) - fixed))
+            with Executor(pack.path, threads=count, memory_budget=limit) as executor:
+                fixed = executor.stats.peak_bytes  # of all but weights
+            found.append(_predicted(pack, device, count, fixed, limit - fixed))
     if not found:
         raise BudgetError(f"{pack.path}: {size(limit)} are too little on {device.name}; {least} bytes will do")
     return sorted(found, key=lambda each: (each.seconds["storage"], each.threads))

@@ -22,18 +22,26 @@ def run_kernel(
     threads: int = 1,
     isa: int | None = None,
     unwanted: Collection[int] = (),
+    thrifty: bool = False,
 ) -> list[np.ndarray]:
     """Runs the kernel with this key.
 
     outputs: numpy dtype and shape of each output. isa: a number of `isas()`; the best by default.
     unwanted: outputs that get no memory, as a pack's unused outputs; they are returned empty.
+    thrifty: the kernel gets by with as little scratch memory as it can.
     Raises RuntimeError with the kernel's message when it refuses its arguments, ValueError for an unknown
     key.
     """
     from wherry import _native
 
     results = _native.run_kernel(
-        key, _packed(inputs), dict(attrs), _wanted(outputs, unwanted), threads=threads, isa=_isa(isa)
+        key,
+        _packed(inputs),
+        dict(attrs),
+        _wanted(outputs, unwanted),
+        threads=threads,
+        isa=_isa(isa),
+        thrifty=thrifty,
     )
     return [
         np.frombuffer(data, dtype=np.dtype(dtype)).reshape((0,) if index in unwanted else shape)
