@@ -31,6 +31,14 @@ bool ReadText(const char* path, char* text, size_t size) {
   return got > 0;
 }
 
+#if defined(__ANDROID__)
+// What must stay available for Android not to kill what runs in the background: AOSP's ProcessList.updateOomLevels has 147,456
+// kB, and half as much again on 64-bit devices. Apps cannot read what a device has set, but from Java (MemoryInfo.threshold).
+constexpr uint64_t kKillThreshold = uint64_t{147456} * 1024 * 3 / 2;
+#else
+constexpr uint64_t kKillThreshold = 0;
+#endif
+
 constexpr uint64_t kNoLimit = ~uint64_t{0};
 
 // The number in a file of a control group; kNoLimit where there is none, or "max".
@@ -112,6 +120,7 @@ uint64_t AvailableMemory() {
   if (ReadText("/proc/meminfo", text, sizeof(text))) {
     const char* const line = std::strstr(text, "\nMemAvailable:");
     if (line != nullptr) available = std::strtoull(line + 14, nullptr, 10) * 1024;
+    available -= std::min(available, kKillThreshold);
   }
   return std::min(available, LeftInControlGroup());
 #elif defined(__APPLE__) && TARGET_OS_IPHONE

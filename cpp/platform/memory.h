@@ -10,7 +10,8 @@ namespace wherry::platform {
 uint64_t PhysicalMemory();
 
 // Bytes that can be taken now without anything being killed or swapped: the least of what the system counts as
-// available, what is left of a control group's limit (Linux), and of the process's own limit (iOS).
+// available, what is left of a control group's limit (Linux), and of the process's own limit (iOS). On Android
+// without what the system keeps free by killing.
 uint64_t AvailableMemory();
 
 }  // namespace wherry::platform

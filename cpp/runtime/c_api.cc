@@ -3,7 +3,6 @@
 #include <cstring>
 #include <new>
 
-#include "platform/memory.h"
 #include "runtime/executor.h"
 #include "wherry/wherry.h"
 
@@ -59,6 +58,14 @@ wherry_status Open(wherry_model* model, const wherry_options* options) {
                                                static_cast<int>(options->page_cache)));
     }
     chosen.page_cache = static_cast<wherry::PageCache>(options->page_cache);
+    if (options->device != nullptr) {
+      const wherry_device& device = *options->device;
+      const auto possible = [](double rate) { return rate >= 0 && rate < 1e18; };
+      if (device.cores < 0 || !possible(device.float_macs) || !possible(device.integer_macs) || !possible(device.storage_bytes)) {
+        return ToC(model->executor.errors().Fail(Code::kInvalidArgument, "no device has such a number of cores or such a speed"));
+      }
+      chosen.device = {device.cores, device.float_macs, device.integer_macs, device.storage_bytes};
+    }
   }
   const Status status = model->executor.Open(chosen);
   if (!status.ok()) return ToC(status);
@@ -216,12 +223,6 @@ wherry_status wherry_trim_memory(wherry_model* model) {
   return WHERRY_OK;
 }
 
-wherry_memory wherry_get_memory(void) {
-  const uint64_t physical = wherry::platform::PhysicalMemory();
-  const uint64_t available = wherry::platform::AvailableMemory();
-  return {physical, available, physical / 2 < available ? physical / 2 : available};
-}
-
 wherry_status wherry_set_checkpoint(wherry_model* model, const char* path) {
   if (model == nullptr) return WHERRY_INVALID_ARGUMENT;
   if (!model->ready) return NotReady(model);
@@ -253,7 +254,8 @@ wherry_status wherry_get_stats(const wherry_model* model, wherry_stats* stats) {
   stats->memory_needed = model->ready ? model->executor.memory_needed() : 0;
   stats->runs = from.runs;
   stats->partitions = model->executor.num_partitions();
-  stats->first_partition = model->executor.stats().first_partition;
+  stats->first_partition = from.first_partition;
+  stats->streamed_bytes = model->executor.streamed_bytes();
   return WHERRY_OK;
 }
 

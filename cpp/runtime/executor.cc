@@ -13,20 +13,21 @@ namespace {
 
 constexpr uint64_t kMaxScratch = uint64_t{1} << (sizeof(size_t) > 4 ? 46 : 30);
 
-// Until a step has run: what one thread does in a second, in floats and in whole numbers, and what every step takes. Only what
-// they are to each other and to reading matters, for what stays in memory (runtime/residency.h).
+// Until a step has run, where no device is given: what one thread does in a second, in floats and in whole numbers, and what
+// every step takes. Only what they are to each other and to reading matters, for what stays in memory (runtime/residency.h).
 constexpr double kGuessedMacsPerSecond = 2e10;
 constexpr double kGuessedCodeMacsPerSecond = 1e11;
 constexpr double kGuessedStepSeconds = 2e-6;
 
 // Of a kernel by its key: 8-bit codes are multiplied under keys in di8 and by QLinear ops.
-double GuessedMacsPerSecond(StringView key) {
+double MacsPerSecond(StringView key, const DeviceSpeed& device) {
   const auto has = [key](StringView part, size_t at) {
     return key.size >= part.size && std::memcmp(key.data + at, part.data, part.size) == 0;
   };
   const StringView dynamic = "_di8", fixed = "QLinear";
   const bool codes = (key.size >= dynamic.size && has(dynamic, key.size - dynamic.size)) || has(fixed, 0);
-  return codes ? kGuessedCodeMacsPerSecond : kGuessedMacsPerSecond;
+  if (codes) return device.code_macs > 0 ? device.code_macs : kGuessedCodeMacsPerSecond;
+  return device.float_macs > 0 ? device.float_macs : kGuessedMacsPerSecond;
 }
 
 constexpr size_t RoundUp(size_t bytes, size_t to) { return (bytes + to - 1) / to * to; }
@@ -62,7 +63,8 @@ Status Executor::Open(const ExecutorOptions& options) {
   isa_ = BestIsa();
   WHERRY_RETURN_IF_ERROR(threads_.Start(options.threads > 0 ? options.threads : platform::ProcessorCount(), errors_));
   WHERRY_RETURN_IF_ERROR(BuildTensors());
-  WHERRY_RETURN_IF_ERROR(BuildSteps());
+  WHERRY_RETURN_IF_ERROR(BuildSteps(options.device));
+  if (options.device.storage_bytes > 0) weights_.SetReadSpeed(options.device.storage_bytes);
   WHERRY_RETURN_IF_ERROR(PlanMemory());
   WHERRY_RETURN_IF_ERROR(
       SetMemoryBudget(options.memory_budget != 0 ? options.memory_budget : pack_.plan[0].memory_budget));
@@ -148,7 +150,8 @@ Status Executor::PrepareStep(uint64_t i, uint64_t scratch_limit, std::byte* para
   return Status::Ok();
 }
 
-Status Executor::BuildSteps() {
+Status Executor::BuildSteps(const DeviceSpeed& device) {
+  const int cores = device.cores > 0 && device.cores < threads_.size() ? device.cores : threads_.size();
   const size_t count = static_cast<size_t>(pack_.steps.size());
   size_t tensors = 0, most_attributes = 0;
   for (size_t i = 0; i < count; ++i) {
@@ -183,9 +186,9 @@ Status Executor::BuildSteps() {
     step.num_inputs = record.num_inputs;
     step.num_outputs = record.num_outputs;
     step.params = params_.data() + i * kParamsBytes;
-    step_seconds_[i] = kGuessedStepSeconds + 1e3 * static_cast<double>(record.kilo_macs) /
-                                                 (GuessedMacsPerSecond(pack_.String(pack_.kernels[record.kernel])) *
-                                                  threads_.size());
+    step_seconds_[i] = kGuessedStepSeconds +
+                       1e3 * static_cast<double>(record.kilo_macs) /
+                           (MacsPerSecond(pack_.String(pack_.kernels[record.kernel]), device) * cores);
     for (uint64_t k = 0; k < record.num_inputs; ++k) *next++ = &tensors_[pack_.indexes[record.inputs + k]];
     for (uint64_t k = 0; k < record.num_outputs; ++k) *next++ = &tensors_[pack_.indexes[record.outputs + k]];
     WHERRY_RETURN_IF_ERROR(PrepareStep(i, kNoScratchLimit, step.params, &scratch_[i].bytes));

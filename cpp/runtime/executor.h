@@ -18,10 +18,19 @@
 
 namespace wherry {
 
+// What the first plan is made for; 0 stands for a guess.
+struct DeviceSpeed {
+  int cores = 0;           // that compute fast
+  double float_macs = 0;   // multiply-accumulates of a core in a second
+  double code_macs = 0;    // of 8-bit codes
+  double storage_bytes = 0;  // that storage reads in a second
+};
+
 struct ExecutorOptions {
   int threads = 1;             // 0: one for each processor
   uint64_t memory_budget = 0;  // bytes; 0: the one the pack was planned for, or none
   PageCache page_cache = PageCache::kAuto;
+  DeviceSpeed device;
 };
 
 struct ExecutorStats {
@@ -57,6 +66,8 @@ class Executor {
   const Tensor& output(int i) const { return tensors_[pack_.outputs[static_cast<uint64_t>(i)].tensor]; }
   uint64_t memory_needed() const { return plain_needed_ < thrifty_needed_ ? plain_needed_ : thrifty_needed_; }
 
+  uint64_t streamed_bytes() const { return weights_.streamed_bytes(); }
+
   // Lends `data` (exactly input(i).bytes, aligned for its type) until the next Run() has ended.
   Status SetInput(int i, const void* data, uint64_t bytes);
   void SetProgress(Progress progress, void* user);
@@ -86,7 +97,7 @@ class Executor {
   };
 
   Status BuildTensors();
-  Status BuildSteps();
+  Status BuildSteps(const DeviceSpeed& device);
   Status PrepareStep(uint64_t i, uint64_t scratch_limit, std::byte* params, size_t* scratch_bytes);
   size_t ScratchBytes(size_t step, uint64_t limit);
   static size_t ScratchBytesOf(void* self, size_t step, uint64_t limit);

@@ -29,21 +29,41 @@ Status Streamer::Open(const platform::File& file, const Pack& pack, PageCache pa
   }
   const int error = file.Map(0, static_cast<size_t>(file.size()), &mapping_);
   if (error != 0) return errors.Fail(Code::kIo, "the pack cannot be mapped: %s", std::strerror(error));
-  for (size_t i = 0; i < count; ++i) {
-    const format::SegmentRecord& segment = pack.segments[i];
-    if ((segment.flags & format::kSegmentResident) == 0) {
-      segment_bytes_[i] = RoundUp(segment.bytes, format::kTensorAlignment);
-      continue;
-    }
-    constant_bytes_ += segment.bytes;
-    segments_[i] = mapping_.data + segment.offset;
-    if (!CheckSegment(static_cast<uint32_t>(i), segments_[i])) {
-      return errors.Fail(load_status_.code(), "%s", load_text_.message());
-    }
-  }
+  for (size_t i = 0; i < count; ++i) segment_bytes_[i] = RoundUp(pack.segments[i].bytes, format::kTensorAlignment);
+  WHERRY_RETURN_IF_ERROR(ReadConstants(errors));
   WHERRY_RETURN_IF_ERROR(ListUses(errors));
   WHERRY_RETURN_IF_ERROR(SizeSteps(errors));
   return SetLimit(~uint64_t{0}, {}, errors);
+}
+
+// Copies them where they lie in a file: mapped, they would bring the pages around them along.
+Status Streamer::ReadConstants(ErrorSink& errors) {
+  const auto for_each = [&](const auto& visit) {
+    for (uint32_t i = 0; i < segments_.size(); ++i) {
+      if ((pack_->segments[i].flags & format::kSegmentResident) != 0) visit(i, pack_->segments[i]);
+    }
+  };
+  for_each([&](uint32_t i, const format::SegmentRecord&) { constant_bytes_ += segment_bytes_[i]; });
+  const bool copies = file_->memory() == nullptr;
+  if (copies && !constants_.Allocate(static_cast<size_t>(constant_bytes_ + format::kTensorAlignment))) {
+    return errors.Fail(Code::kOutOfMemory, "no memory for %zu bytes of constants", static_cast<size_t>(constant_bytes_));
+  }
+  std::byte* to = constants_.data();
+  if (copies) to += RoundUp(reinterpret_cast<uintptr_t>(to), format::kTensorAlignment) - reinterpret_cast<uintptr_t>(to);
+  Status status;
+  for_each([&](uint32_t i, const format::SegmentRecord& segment) {
+    if (!status.ok()) return;
+    const int error = copies ? file_->Read(segment.offset, to, static_cast<size_t>(segment.bytes)) : 0;
+    segments_[i] = copies ? to : mapping_.data + segment.offset;
+    if (error != 0) {
+      status = errors.Fail(Code::kIo, kUnreadable, static_cast<unsigned long long>(segment.bytes), std::strerror(error));
+    } else if (!CheckSegment(i, segments_[i])) {
+      status = errors.Fail(load_status_.code(), "%s", load_text_.message());
+    }
+    to += copies ? segment_bytes_[i] : 0;
+    segment_bytes_[i] = 0;  // of weights
+  });
+  return status;
 }
 
 Status Streamer::ListUses(ErrorSink& errors) {

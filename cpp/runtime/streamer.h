@@ -56,6 +56,9 @@ class Streamer {
   // Says that there is room for them elsewhere while the step runs. SetLimit makes use of it from then on.
   void SetRoom(uint64_t step, bool has_room) { has_room_[step] = has_room; }
 
+  // Bytes a second, until reads are measured.
+  void SetReadSpeed(double bytes_per_second) { io_.bytes_per_second = bytes_per_second; }
+
   // Plans for so many bytes of weights, at least least_bytes(). step_seconds: what each step takes to compute; as many
   // as the pack has steps, and must outlive this object. Not during a run.
   Status SetLimit(uint64_t bytes, Span<const double> step_seconds, ErrorSink& errors);
@@ -81,6 +84,7 @@ class Streamer {
   bool moves() const { return !keeps_all_; }
 
   uint64_t least_bytes() const;                        // the smallest limit
+  uint64_t streamed_bytes() const;                     // that every run reads
   uint64_t constant_bytes() const { return constant_bytes_; }
   uint64_t peak_bytes() const { return peak_.load(std::memory_order_relaxed); }  // constants not among them
   double wait_seconds() const { return wait_seconds_; }                          // of Acquire, since Open
@@ -129,6 +133,7 @@ class Streamer {
       "the pack is damaged: segment %u does not match its checksum; compile it again or copy it again";
   static constexpr char kUnreadable[] = "%llu bytes of weights cannot be read: %s";
 
+  Status ReadConstants(ErrorSink& errors);
   Status ListUses(ErrorSink& errors);
   Status SizeSteps(ErrorSink& errors);
   Status UseRooms(uint64_t limit, ErrorSink& errors);
@@ -184,6 +189,7 @@ class Streamer {
   const platform::File* file_ = nullptr;
   const Pack* pack_ = nullptr;
   platform::Mapping mapping_;          // of the whole file
+  Array<std::byte> constants_;
   Array<const std::byte*> segments_;   // as the computation sees them
   Array<const std::byte*> use_data_;   // where the reading thread put them
   Array<std::byte*> staying_;          // memory of segments that stay, where they are not mapped

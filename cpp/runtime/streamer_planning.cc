@@ -44,6 +44,12 @@ uint64_t Streamer::least_bytes() const {
   return std::min(all_bytes_, most);
 }
 
+uint64_t Streamer::streamed_bytes() const {
+  uint64_t bytes = plan_.streamed_bytes;
+  for (size_t s = 0; s < elsewhere_.size(); ++s) bytes += elsewhere_[s] ? step_bytes_[s] : 0;
+  return bytes;
+}
+
 Status Streamer::SetLimit(uint64_t bytes, Span<const double> step_seconds, ErrorSink& errors) {
   const platform::Lock lock(mutex_);
   TakeOver();
@@ -108,7 +114,10 @@ Status Streamer::PlanWindow(ErrorSink& errors) {
     std::fill(plan_.stays.begin(), plan_.stays.end(), true);
     plan_.resident_bytes = all_bytes_;
     plan_.window_bytes = plan_.streamed_bytes = 0;
-    for (size_t i = 0; i < segments_.size(); ++i) segments_[i] = mapping_.data + pack_->segments[i].offset;
+    for (size_t i = 0; i < segments_.size(); ++i) {
+      if ((pack_->segments[i].flags & format::kSegmentResident) != 0) continue;
+      segments_[i] = mapping_.data + pack_->segments[i].offset;
+    }
     platform::UseHugePages(mapping_.base, mapping_.base_bytes, true);
     return BuildChunks(errors);
   }

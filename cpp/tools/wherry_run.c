@@ -183,7 +183,7 @@ static int write_outputs(run* r) {
 static int open_and_run(run* r) {
   const uint64_t before_open = process_bytes("VmRSS:");
   reset_high_water_mark();
-  const wherry_options how = {r->asked.threads, r->asked.memory_budget, r->asked.page_cache};
+  const wherry_options how = {r->asked.threads, r->asked.memory_budget, r->asked.page_cache, NULL};
   wherry_status status = wherry_open_path(r->asked.model, &how, &r->model);
   if (status != WHERRY_OK) return failed(r, status);
   r->num_inputs = wherry_input_count(r->model);

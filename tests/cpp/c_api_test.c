@@ -121,19 +121,63 @@ static void test_run(void) {
 static void test_options(void) {
   wherry_model* model = NULL;
   for (int32_t threads = 1; threads <= 3; ++threads) {
-    const wherry_options options = {threads, 0, WHERRY_CACHE_AUTO};
+    const wherry_options options = {threads, 0, WHERRY_CACHE_AUTO, NULL};
     CHECK(wherry_open_path(pack_path, &options, &model) == WHERRY_OK);
     check_answer(model);
     wherry_close(model);
   }
-  const wherry_options negative = {-1, 0, WHERRY_CACHE_AUTO};
+  const wherry_options negative = {-1, 0, WHERRY_CACHE_AUTO, NULL};
   CHECK_FAILS(model, wherry_open_path(pack_path, &negative, &model), WHERRY_INVALID_ARGUMENT);
   wherry_close(model);
-  const wherry_options tight = {1, 4096, WHERRY_CACHE_AUTO};
+  const wherry_options tight = {1, 4096, WHERRY_CACHE_AUTO, NULL};
   CHECK_FAILS(model, wherry_open_path(pack_path, &tight, &model), WHERRY_BUDGET_TOO_SMALL);
   wherry_close(model);
   CHECK(wherry_open_path(NULL, NULL, &model) == WHERRY_INVALID_ARGUMENT);
   CHECK(wherry_open_path(pack_path, NULL, NULL) == WHERRY_INVALID_ARGUMENT);
+}
+
+static void test_device(void) {
+  wherry_model* model = NULL;
+  wherry_device device = {2, 1e10, 4e10, 3e8};
+  const wherry_options options = {1, 0, WHERRY_CACHE_AUTO, &device};
+  CHECK(wherry_open_path(pack_path, &options, &model) == WHERRY_OK);
+  check_answer(model);
+  wherry_stats stats;
+  CHECK(wherry_get_stats(model, &stats) == WHERRY_OK && stats.streamed_bytes == 0); /* all weights stay */
+  wherry_close(model);
+  device.storage_bytes = -1;
+  CHECK_FAILS(model, wherry_open_path(pack_path, &options, &model), WHERRY_INVALID_ARGUMENT);
+  wherry_close(model);
+}
+
+static void test_advice(void) {
+  const wherry_memory here = wherry_get_memory();
+  CHECK(here.safe_budget > 0 && here.safe_budget <= here.physical);
+  const uint64_t megabyte = 1000000;
+  wherry_android_memory info = {8000 * megabyte, 3000 * megabyte, 200 * megabyte, 0};
+  wherry_memory advice = wherry_memory_on_android(&info);
+  CHECK(advice.physical == info.total && advice.available == 2800 * megabyte && advice.safe_budget == 2800 * megabyte);
+  info.available = 7000 * megabyte;
+  CHECK(wherry_memory_on_android(&info).safe_budget == 4000 * megabyte); /* half of all */
+  info.low = 1;
+  advice = wherry_memory_on_android(&info);
+  CHECK(advice.available == 0 && advice.safe_budget == 1); /* 0 would be no limit */
+  info.low = 0;
+  info.available = info.threshold;
+  CHECK(wherry_memory_on_android(&info).safe_budget == 1);
+  CHECK(wherry_memory_on_android(NULL).safe_budget == 1);
+}
+
+static void test_trim(void) {
+  wherry_model* model = NULL;
+  CHECK(wherry_open_path(pack_path, NULL, &model) == WHERRY_OK);
+  for (int32_t level = 5; level <= 80; level += 5) {
+    check_answer(model);
+    CHECK(wherry_trim_on_android(model, level) == WHERRY_OK);
+  }
+  check_answer(model);
+  CHECK(wherry_trim_on_android(NULL, 80) == WHERRY_INVALID_ARGUMENT);
+  wherry_close(model);
 }
 
 /* As an asset inside an APK: somewhere in a larger file. */
@@ -313,6 +357,9 @@ int main(int argc, char** argv) {
   test_descriptor(0);
   test_descriptor(3 * 4096 + 64);
   test_descriptor(4); /* all that Android promises */
+  test_device();
+  test_advice();
+  test_trim();
   test_memory();
   test_progress();
   test_checkpoint();

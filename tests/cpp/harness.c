@@ -115,7 +115,7 @@ static int report(const char* path, wherry_model* model, wherry_status status) {
 
 static int run_packs(int threads, int count, char** paths) {
   for (int i = 0; i < count; ++i) {
-    wherry_options options = {threads, 0, WHERRY_CACHE_AUTO};
+    wherry_options options = {threads, 0, WHERRY_CACHE_AUTO, NULL};
     uint64_t from_path = 0, streamed = 0, from_memory = 0;
     wherry_model* model = NULL;
     wherry_status status = wherry_open_path(paths[i], &options, &model);
@@ -163,7 +163,7 @@ static void* run_job(void* argument) {
 static int run_apart(const char* path) {
   job jobs[3] = {{0}};
   pthread_t threads[3];
-  const wherry_options options = {2, 0, WHERRY_CACHE_AUTO};
+  const wherry_options options = {2, 0, WHERRY_CACHE_AUTO, NULL};
   for (int i = 0; i < 3; ++i) {
     jobs[i].path = path;
     const wherry_status status = wherry_open_path(path, &options, &jobs[i].model);
@@ -261,7 +261,7 @@ static int run_resumed(const char* path, const wherry_options* options, const ch
 
 static int run_memory(int threads, const char* file, int count, char** paths) {
   for (int i = 0; i < count; ++i) {
-    wherry_options options = {threads, 0, WHERRY_CACHE_AUTO};
+    wherry_options options = {threads, 0, WHERRY_CACHE_AUTO, NULL};
     wherry_model* model = NULL;
     uint64_t expected = 0;
     wherry_status status = wherry_open_path(paths[i], &options, &model);
@@ -281,7 +281,7 @@ static int run_memory(int threads, const char* file, int count, char** paths) {
 }
 
 static int fuzz(int threads) {
-  const wherry_options options = {threads, kFuzzBudget, WHERRY_CACHE_AUTO};
+  const wherry_options options = {threads, kFuzzBudget, WHERRY_CACHE_AUTO, NULL};
   struct sigaction action;
   memset(&action, 0, sizeof(action));
   action.sa_handler = &on_alarm;

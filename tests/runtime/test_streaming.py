@@ -13,6 +13,7 @@ import streamed
 import support
 import wherry
 from streamed import LAYERS, UNITS
+from wherry.devices.profile import Device
 from wherry.errors import BudgetError, PackError, UsageError
 from wherry.pack.reader import read_pack
 
@@ -231,3 +232,18 @@ def test_what_a_budget_may_be() -> None:
     memory = wherry.memory()
     assert 0 < memory.available <= memory.physical
     assert memory.safe_budget == min(memory.physical // 2, memory.available)
+
+
+def test_the_first_plan_is_made_for_the_device_that_is_given(deep: Path) -> None:
+    forget(deep)
+    streamed = {}
+    for storage in (1e6, 1e12):  # bytes a second
+        device = Device("test", "", 2, 4 << 30, 1e10, storage, {"float32": 1e10, "float16": 1e10, "int8": 4e10})
+        with wherry.Executor(deep, memory_budget="8MB", page_cache="leave", device=device) as executor:
+            streamed[storage] = executor.stats.streamed_bytes
+            wanted = executor.run(given())
+            assert executor.stats.peak_bytes <= 8_000_000
+            executor.set_memory_budget(None)
+            assert executor.stats.streamed_bytes == 0
+            assert support.same_bits(executor.run(given()), wanted)
+    assert 0 < streamed[1e6] < streamed[1e12], "what is read slowly stays, and the window is small"

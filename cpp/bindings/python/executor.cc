@@ -8,6 +8,7 @@
 #include <cstring>
 #include <exception>
 #include <memory>
+#include <optional>
 #include <string>
 #include <tuple>
 #include <utility>
@@ -42,10 +43,16 @@ bool Fits(const py::array& array, const Kind& kind) {
          array.ndim() == static_cast<py::ssize_t>(shape.size()) && std::equal(shape.begin(), shape.end(), array.shape());
 }
 
+// The fields of wherry_device.
+using Device = std::optional<std::tuple<int32_t, double, double, double>>;
+
 class PyExecutor {
  public:
-  PyExecutor(const py::object& source, int threads, uint64_t memory_budget, int page_cache) {
-    const wherry_options options{threads, memory_budget, static_cast<wherry_page_cache>(page_cache)};
+  PyExecutor(const py::object& source, int threads, uint64_t memory_budget, int page_cache, const Device& device) {
+    wherry_device speed{};
+    if (device) std::tie(speed.cores, speed.float_macs, speed.integer_macs, speed.storage_bytes) = *device;
+    const wherry_options options{threads, memory_budget, static_cast<wherry_page_cache>(page_cache),
+                                 device ? &speed : nullptr};
     wherry_model* model = nullptr;
     wherry_status status;
     if (py::isinstance<py::bytes>(source)) {
@@ -164,6 +171,7 @@ class PyExecutor {
     result["runs"] = stats.runs;
     result["partitions"] = stats.partitions;
     result["first_partition"] = stats.first_partition;
+    result["streamed_bytes"] = stats.streamed_bytes;
     return result;
   }
 
@@ -268,8 +276,8 @@ void BindExecutor(py::module_& module) {
     }
   });
   py::class_<PyExecutor>(module, "Executor")
-      .def(py::init<const py::object&, int, uint64_t, int>(), py::arg("source"), py::arg("threads"),
-           py::arg("memory_budget"), py::arg("page_cache"))
+      .def(py::init<const py::object&, int, uint64_t, int, const Device&>(), py::arg("source"), py::arg("threads"),
+           py::arg("memory_budget"), py::arg("page_cache"), py::arg("device") = py::none())
       .def("inputs", &PyExecutor::Inputs)
       .def("outputs", &PyExecutor::Outputs)
       .def("set_types", &PyExecutor::SetTypes)

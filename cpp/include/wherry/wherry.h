@@ -66,11 +66,21 @@ typedef enum wherry_page_cache {
   WHERRY_CACHE_LEAVE = 2  /* they are read past it, unless they are there already */
 } wherry_page_cache;
 
+/* How fast a device is: what `build_configs/devices/` has of it, or what you measured. 0 stands for a guess. */
+typedef struct wherry_device {
+  int32_t cores;        /* that compute fast; threads beyond them do not count. 0: all */
+  double float_macs;    /* multiply-accumulates of a core in a second, in floats */
+  double integer_macs;  /* of 8-bit codes */
+  double storage_bytes; /* that storage reads in a second */
+} wherry_device;
+
 typedef struct wherry_options {
   int32_t threads;        /* 0: one for each processor */
   uint64_t memory_budget; /* bytes that the model may hold: weights, tensors, tables. 0: what the pack was planned for, or no
                              limit. The library's code, stacks of threads and your inputs come on top. */
   wherry_page_cache page_cache;
+  const wherry_device* device; /* which weights stay in memory is planned for it at first; runs measure for themselves then,
+                                  and wherry_set_memory_budget plans with that. Null: guesses. Read during the call only. */
 } wherry_options;
 
 typedef struct wherry_tensor_info {
@@ -90,6 +100,7 @@ typedef struct wherry_stats {
   uint64_t runs;
   int32_t partitions;
   int32_t first_partition;  /* where the last run began: behind those that a checkpoint had */
+  uint64_t streamed_bytes;  /* of weights that the budget does not hold: every run reads them again */
 } wherry_stats;
 
 /* Each opens a pack. `options` may be null. *model is set even when opening fails, so that wherry_message can be
@@ -136,10 +147,27 @@ WHERRY_API wherry_status wherry_trim_memory(wherry_model* model);
 typedef struct wherry_memory {
   uint64_t physical;    /* bytes of the machine; 0 where the system does not say */
   uint64_t available;   /* that can be taken now: below the limits of control groups on Linux and of the app on iOS too */
-  uint64_t safe_budget; /* half of physical memory at most, and no more than is available */
+  uint64_t safe_budget; /* half of physical memory at most, and no more than is available. Never 0, which as a budget stands
+                           for no limit: where nothing is left it is 1, and every pack is refused. */
 } wherry_memory;
-/* What a memory budget may be on this machine, now. */
+/* What a memory budget may be on this machine, now. On Android the system's own figures are better: see below. */
 WHERRY_API wherry_memory wherry_get_memory(void);
+
+/* What ActivityManager.MemoryInfo says; the app's Java or Kotlin passes it on. */
+typedef struct wherry_android_memory {
+  uint64_t total;     /* totalMem */
+  uint64_t available; /* availMem */
+  uint64_t threshold; /* of availMem, below which the system begins to kill */
+  int32_t low;        /* lowMemory: 1 where it has begun */
+} wherry_android_memory;
+/* The same advice from these figures; asks nothing of the machine. What is available ends at the threshold. A null `info` is
+ * taken for a machine that has nothing left. */
+WHERRY_API wherry_memory wherry_memory_on_android(const wherry_android_memory* info);
+/* For onTrimMemory(level): gives memory back as wherry_trim_memory does while the app runs and memory is low (10, 15), and
+ * when it is in the background (40 and above); other levels change nothing. Where the budget should sink too, ask for advice
+ * again and call wherry_set_memory_budget between runs. iOS has no levels: call wherry_trim_memory when
+ * applicationDidReceiveMemoryWarning comes. May come from any thread. */
+WHERRY_API wherry_status wherry_trim_on_android(wherry_model* model, int32_t level);
 
 /* For systems that kill processes: from now on a run writes, at its beginning and after each partition, what is needed to
  * go on from there to a small file. A run of the same pack on the same inputs, by another process, takes up the file

@@ -137,6 +137,8 @@ class Model {
   [[nodiscard]] wherry_status SetMemoryBudget(std::uint64_t bytes) { return Said(wherry_set_memory_budget(handle_, bytes)); }
   // May come from any thread.
   [[nodiscard]] wherry_status TrimMemory() { return wherry_trim_memory(handle_); }
+  // What Android's onTrimMemory(level) asks for; may come from any thread.
+  [[nodiscard]] wherry_status TrimOnAndroid(std::int32_t level) { return wherry_trim_on_android(handle_, level); }
   // Null switches it off.
   [[nodiscard]] wherry_status SetCheckpoint(const char* path) { return Said(wherry_set_checkpoint(handle_, path)); }
   [[nodiscard]] wherry_status CheckpointState(wherry_checkpoint* checkpoint) {

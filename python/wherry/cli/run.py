@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from wherry.cli.common import add_json, counted, output_path, print_json, size
+from wherry.devices.profile import load_device
 from wherry.errors import PackError, UsageError
 from wherry.output_error import random_inputs, read_arrays
 from wherry.runtime.executor import Executor
@@ -23,6 +24,10 @@ def register(commands: Any) -> None:
     parser.add_argument("--outputs", metavar="FILE.npz", help="where the outputs go")
     parser.add_argument("--threads", type=int, default=1, help="0: one for each processor (default: 1)")
     parser.add_argument("--memory-budget", metavar="SIZE", help="the most it may hold (default: the pack's)")
+    parser.add_argument(
+        "--device", metavar="NAME|FILE",
+        help="a profile as for wherry plan: which weights stay is planned for it (default: a guess, then measured)",
+    )  # fmt: skip
     parser.add_argument("--checkpoint", metavar="FILE", help="kept after each partition, so that a killed run goes on")
     parser.add_argument("--repeat", type=int, default=1, help="how many times to run (default: 1)")
     add_json(parser)
@@ -34,9 +39,9 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(f"--repeat must be 1 or more, not {args.repeat}")
     if args.outputs:
         _check_outputs(args.outputs)
-    with Executor(
-        args.pack, threads=args.threads, memory_budget=args.memory_budget, checkpoint=args.checkpoint
-    ) as executor:
+    device = load_device(args.device) if args.device else None
+    options = {"threads": args.threads, "memory_budget": args.memory_budget, "checkpoint": args.checkpoint}
+    with Executor(args.pack, **options, device=device) as executor:
         inputs = read_arrays(args.inputs) if args.inputs else random_inputs(executor.inputs)
         seconds = []
         for _ in range(args.repeat):

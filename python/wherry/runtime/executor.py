@@ -9,11 +9,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from wherry.errors import BudgetError, PackError, RuntimeFailure, UsageError, WherryError
 from wherry.graph.types import DType, TensorType
+
+if TYPE_CHECKING:
+    from wherry.devices.profile import Device
 
 _MOST = 1024  # threads that are asked for; the runtime starts fewer
 _LARGEST = (1 << 64) - 1
@@ -50,7 +54,8 @@ class ExecutorStats:
 
     peak_bytes: the most that was held at one time, weights included. memory_needed: the smallest
     budget that the pack runs in with this number of threads. runs: how many ended well. first_partition: where the
-    last run began, behind those that a checkpoint had.
+    last run began, behind those that a checkpoint had. streamed_bytes: of weights that every run reads again, as the
+    budget does not hold them.
     """
 
     load_seconds: float
@@ -61,6 +66,7 @@ class ExecutorStats:
     runs: int
     partitions: int
     first_partition: int
+    streamed_bytes: int
 
 
 @dataclass(frozen=True)
@@ -110,6 +116,8 @@ class Executor:
         pack was planned for
     page_cache: whether weights that do not fit into the budget may stay in the system's page cache: "use", "leave"
         (they are read past it), or "auto", where there is memory for them
+    device: a profile (wherry.devices.profile.load_device) that says how fast computing and storage are: which weights stay is
+        planned for it until runs have measured that themselves; None is a guess
     checkpoint: a file that runs keep after each partition. A run in a new process, of the same pack on the same inputs,
         goes on from it at the next partition, to the same outputs bit for bit
 
@@ -124,6 +132,7 @@ class Executor:
         memory_budget: int | str | None = None,
         page_cache: str = "auto",
         checkpoint: str | os.PathLike[str] | None = None,
+        device: Device | None = None,
     ) -> None:
         from wherry import _native
 
@@ -136,7 +145,10 @@ class Executor:
         try:
             self._path = None if isinstance(opened, bytes) else _shown(opened)
             budget = min(parse_bytes(memory_budget), _LARGEST)
-            self._native = _native.Executor(opened, min(threads, _MOST), budget, _PAGE_CACHE.index(page_cache))
+            speed = None
+            if device is not None:
+                speed = (device.cores, device.macs["float32"], device.macs["int8"], device.storage_bytes)
+            self._native = _native.Executor(opened, min(threads, _MOST), budget, _PAGE_CACHE.index(page_cache), speed)
         except self._error as error:
             raise self._translated(error) from None
         except ValueError as error:
