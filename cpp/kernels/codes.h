@@ -10,8 +10,9 @@
 namespace wherry::kernels {
 
 // As CheckPanels for codes in quads, which also keeps sums of products inside int32.
-inline Status CheckQuads(const PrepareContext& context, int i, int64_t k, int64_t n) {
-  WHERRY_RETURN_IF_ERROR(CheckPanels(context, i, WeightFormat::kInt8, k, n));
+inline Status CheckQuads(const PrepareContext& context, int i, int64_t k, int64_t n,
+                         WeightFormat format = WeightFormat::kInt8) {
+  WHERRY_RETURN_IF_ERROR(CheckPanels(context, i, format, k, n));
   if (k > math::kMaxCodeDepth) {
     return context.Fail(Code::kCorrupt, "weight %d has more than %lld rows; compile the layer in float arithmetic", i,
                         static_cast<long long>(math::kMaxCodeDepth));
@@ -19,8 +20,15 @@ inline Status CheckQuads(const PrepareContext& context, int i, int64_t k, int64_
   return Status::Ok();
 }
 
+// The planes of a weight that may have codes of 16 bits too.
+inline int WeightPlanes(const Tensor& tensor) { return tensor.quant.format == WeightFormat::kInt16 ? 2 : 1; }
+inline Status CheckQuadsOfPlanes(const PrepareContext& context, int i, int64_t k, int64_t n) {
+  const bool wide = WeightPlanes(context.input(i)) > 1;
+  return CheckQuads(context, i, k, n, wide ? WeightFormat::kInt16 : WeightFormat::kInt8);
+}
+
 inline math::QuadMatrix QuadsOf(const Tensor& tensor, int64_t k, int64_t n) {
-  return {static_cast<const int8_t*>(tensor.data), k, n, tensor.quant.scale, tensor.quant.offset, 0};
+  return {static_cast<const int8_t*>(tensor.data), k, n, tensor.quant.scale, tensor.quant.offset, WeightPlanes(tensor), 0};
 }
 
 constexpr size_t Align64(size_t bytes) { return (bytes + 63) / 64 * 64; }
@@ -64,10 +72,10 @@ struct RowCodes {
   bool ahead = true;    // all rows first
 
   // Plans the product, and how its rows are quantized. thrifty: as for PlanCodeGemm.
-  math::CodeGemmPlan Plan(int64_t n, Isa isa, int threads, bool thrifty = false) {
-    math::CodeGemmPlan plan = math::PlanCodeGemm(rows, k, n, planes, true, isa, threads, thrifty);
+  math::CodeGemmPlan Plan(int64_t n, int weight_planes, Isa isa, int threads, bool thrifty = false) {
+    math::CodeGemmPlan plan = math::PlanCodeGemm(rows, k, n, {planes, weight_planes}, true, isa, threads, thrifty);
     ahead = plan.column_parts != 1;
-    return ahead ? math::PlanCodeGemm(rows, k, n, planes, false, isa, threads) : plan;
+    return ahead ? math::PlanCodeGemm(rows, k, n, {planes, weight_planes}, false, isa, threads) : plan;
   }
 
   int64_t stride() const { return math::CodeRowBytes(k, leading); }

@@ -14,6 +14,8 @@ int64_t RowBytes(WeightFormat format, int bits) {
       return 32;
     case WeightFormat::kInt8:
       return 16;
+    case WeightFormat::kInt16:
+      return 32;
     case WeightFormat::kMinMax:
       return bits >= 2 && bits <= 16 ? math::PanelRowBytes(bits) : 0;
   }
@@ -25,7 +27,9 @@ int64_t RowBytes(WeightFormat format, int bits) {
 Status CheckPanels(const PrepareContext& context, int i, WeightFormat format, int64_t k, int64_t n, Layout codes) {
   const Tensor& tensor = context.input(i);
   WHERRY_RETURN_IF_ERROR(context.ExpectInputType(i, DType::kF32));
-  const Layout layout = format == WeightFormat::kInt8 ? codes : Layout::kPanels;
+  const Layout layout = format == WeightFormat::kInt8    ? codes
+                        : format == WeightFormat::kInt16 ? Layout::kQuads
+                                                         : Layout::kPanels;
   if (tensor.layout != layout || tensor.quant.format != format) {
     return context.Fail(Code::kCorrupt, "weight %d is not stored in panels of this kernel's format", i);
   }
@@ -38,8 +42,8 @@ Status CheckPanels(const PrepareContext& context, int i, WeightFormat format, in
   if (row_bytes == 0 || tensor.bytes != static_cast<uint64_t>(panels * rows * row_bytes)) {
     return context.Fail(Code::kCorrupt, "weight %d does not have the bytes of its size and format", i);
   }
-  const bool needs_scale = format == WeightFormat::kInt8 || format == WeightFormat::kMinMax;
-  if (needs_scale && tensor.quant.channels != n) {  // the pack reader has seen that they are there
+  if (format != WeightFormat::kPlain && format != WeightFormat::kFloat16 &&
+      tensor.quant.channels != n) {  // the pack reader has seen that they are there
     return context.Fail(Code::kCorrupt, "weight %d lacks a scale or an offset for each column", i);
   }
   return Status::Ok();

@@ -109,6 +109,43 @@ void StoreColumns(const SumBlock& block, const CodeRows& a, const QuadMatrix& b,
   }
 }
 
+// Columns [j, j + kStoreLanes) of a block, all rows, where B has two planes. As StoreColumns.
+template <bool kAdds, int kPlanes>
+void StoreWideColumns(const SumBlock& block, const CodeRows& a, const QuadMatrix& b, const Epilogue& epilogue,
+                      const float* added, float low, float high, int64_t j, float* c, int64_t ldc) {
+  const StoreTag d;
+  const StoreSums d32;
+  const int64_t column = block.column + j;
+  const int64_t count = block.columns - j;
+  const bool whole = count >= kStoreLanes;
+  const int64_t high_panel = j / kPanelColumns * 2 * kPanelColumns + j % kPanelColumns;
+  const auto scale_b = hn::LoadU(d, b.scale + column);
+  const auto high_b = hn::ConvertTo(d32, hn::LoadU(d, b.sums + column));
+  const auto low_b = hn::ConvertTo(d32, hn::LoadU(d, b.sums + b.padded() + column));
+  const auto bias = epilogue.bias != nullptr ? LoadSome(epilogue.bias + column, count) : hn::Zero(d);
+  const auto step = hn::Set(d, static_cast<float>(kHighStep));
+  const auto lowest = hn::Set(d, low);
+  const auto highest = hn::Set(d, high);
+  for (int64_t r = 0; r < block.rows; ++r) {
+    const int64_t row = block.row + r;
+    const CodeScale read = a.scales[a.rows_per_scale == 1 ? row : row / a.rows_per_scale];
+    const int32_t* const sums = block.sums + kPlanes * r * block.stride + high_panel;
+    const auto of_high = Joined<kPlanes>(sums, block.stride, HighShift<kPlanes>(read.zero, high_b), LowShift(read.zero, high_b));
+    const auto of_low = Joined<kPlanes>(sums + kPanelColumns, block.stride, HighShift<kPlanes>(read.zero, low_b),
+                                        LowShift(read.zero, low_b));
+    const auto sum = hn::Add(hn::Mul(of_high, step), of_low);
+    auto value = hn::Add(hn::Mul(sum, hn::Mul(hn::Set(d, read.scale), scale_b)), bias);
+    const int64_t at = row * ldc + column;
+    if constexpr (kAdds) value = hn::Add(value, LoadSome(added + at, count));
+    value = hn::Min(highest, hn::Max(lowest, value));
+    if (whole) {
+      hn::StoreU(value, d, c + at);
+    } else {
+      hn::StoreN(value, d, c + at, static_cast<size_t>(count));
+    }
+  }
+}
+
 template <int kPlanes>
 void StorePlanes(const SumBlock& block, const CodeRows& a, const QuadMatrix& b, const Epilogue& epilogue, float* c,
                  int64_t ldc) {
@@ -116,6 +153,11 @@ void StorePlanes(const SumBlock& block, const CodeRows& a, const QuadMatrix& b, 
   const bool relu = epilogue.activation == Activation::kRelu || epilogue.activation == Activation::kRelu6;
   const float low = relu ? 0.0F : -std::numeric_limits<float>::infinity();
   const float high = epilogue.activation == Activation::kRelu6 ? 6.0F : std::numeric_limits<float>::infinity();
+  if (b.planes > 1) {
+    const auto columns = added != nullptr ? &StoreWideColumns<true, kPlanes> : &StoreWideColumns<false, kPlanes>;
+    for (int64_t j = 0; j < block.columns; j += kStoreLanes) columns(block, a, b, epilogue, added, low, high, j, c, ldc);
+    return;
+  }
   constexpr int64_t kColumns = kStoreVectors * kStoreLanes;
   for (int64_t j = 0; j < block.columns; j += kColumns) {
     const bool whole = block.columns - j >= kColumns;
@@ -228,7 +270,7 @@ constexpr double kNearBytes = 256 << 10;
 // Time that the threads take, roughly in cycles of a CPU that multiplies 256 codes in one.
 double Cost(const CodeGemmPlan& plan, int threads, int64_t row_parts, int64_t column_parts) {
   const int64_t tiles = (plan.m + 15) / 16;
-  const int64_t panels = (plan.n + kPanelColumns - 1) / kPanelColumns;
+  const int64_t panels = plan.panel_end;
   const double rows = static_cast<double>(std::min(plan.m, (tiles + row_parts - 1) / row_parts * 16));
   const double columns = static_cast<double>((panels + column_parts - 1) / column_parts * kPanelColumns);
   const double depth = static_cast<double>(plan.groups * kQuad);
@@ -252,13 +294,14 @@ int64_t Begin(int64_t count, int64_t unit, int64_t index, int64_t parts) {
 
 }  // namespace
 
-CodeGemmPlan PlanCodeGemm(int64_t m, int64_t k, int64_t n, int planes, bool made, Isa isa, int threads, bool thrifty) {
-  m *= planes;
+CodeGemmPlan PlanCodeGemm(int64_t m, int64_t k, int64_t n, CodePlanes planes, bool made, Isa isa, int threads, bool thrifty) {
+  m *= planes.a;
   CodeGemmPlan plan;
   plan.m = m;
   plan.groups = (k + kQuad - 1) / kQuad;
   plan.n = n;
-  plan.panel_end = (n + kPanelColumns - 1) / kPanelColumns;
+  plan.unit = planes.b;
+  plan.panel_end = (n + kPanelColumns - 1) / kPanelColumns * plan.unit;
   plan.copies = made;
   plan.isa = isa;
   if (m <= 0 || n <= 0) return plan;
@@ -319,8 +362,8 @@ void RunTask(const CodeGemmPlan& plan, const CodeRows& a, const QuadMatrix& b, i
   const int64_t column_part = task % plan.column_parts;
   const int64_t row_end = Begin(plan.m, 16, row_part + 1, plan.row_parts);
   const int64_t panels = plan.panel_end - plan.panel_begin;
-  const int64_t panel_begin = plan.panel_begin + Begin(panels, 1, column_part, plan.column_parts);
-  const int64_t panel_end = plan.panel_begin + Begin(panels, 1, column_part + 1, plan.column_parts);
+  const int64_t panel_begin = plan.panel_begin + Begin(panels, plan.unit, column_part, plan.column_parts);
+  const int64_t panel_end = plan.panel_begin + Begin(panels, plan.unit, column_part + 1, plan.column_parts);
   const int64_t row_bytes = CodeRowBytes(plan.groups * kQuad);
   if (multiplier.begin != nullptr) multiplier.begin();
   for (int64_t row = Begin(plan.m, 16, row_part, plan.row_parts); row < row_end; row += plan.block_rows) {
@@ -343,8 +386,8 @@ void RunTask(const CodeGemmPlan& plan, const CodeRows& a, const QuadMatrix& b, i
       block.rows = std::min(kCodeBlockRows, held - r);
       block.a = rows + r * block.a_stride;
       multiplier.multiply(block);
-      const int64_t column = panel * kPanelColumns;
-      const int64_t columns = std::min(b.n - column, block.panels * kPanelColumns);
+      const int64_t column = panel / plan.unit * kPanelColumns;
+      const int64_t columns = std::min(b.n - column, block.panels / plan.unit * kPanelColumns);
       store(sums, block.panels * kPanelColumns, (row + r) / a.planes, block.rows / a.planes, column, columns);
     };
     // What is small enough for the caches comes again and again: a few panels, or all of them so that rows of C are

@@ -4,7 +4,8 @@
 //   C = activation(scale_a * scale_b[n] * (sum over k of a[m, k] * b[k, n] - zero_a * sum over k of b[k, n]) + bias[n] ...)
 //
 // Where that rounds activations too much, A has codes of 16 bits: two rows of bytes, the high ones and the low ones, which
-// are multiplied as two rows and joined when C is written, so B is read no more than once.
+// are multiplied as two rows and joined when C is written, so B is read no more than once. Where it rounds weights too
+// much, B has too: two panels, of high and of low bytes, in the place of each.
 //
 // All instruction sets give the same bits, but for activations other than Relu and Relu6 (math/activation.h). The work is
 // cut into tasks as in math/gemm.h.
@@ -24,19 +25,24 @@ namespace wherry::math {
 // The most rows of B for which no sum leaves int32: 255 * 127 * 65536 < 2^31.
 inline constexpr int64_t kMaxCodeDepth = 65536;
 
-// Signed 8-bit codes in quads (Layout::kQuads): [ceil(n / 16)][ceil(k / 4)][16][4]. All pointers are borrowed.
+// A code of B of 16 bits is kHighStep * high + low, both in -127 .. 127, as codes of 8 bits are: some multipliers hold two
+// products in int16.
+inline constexpr int kHighStep = 255;
+
+// Signed 8-bit codes in quads (Layout::kQuads): [ceil(n / 16)][planes][ceil(k / 4)][16][4]. All pointers are borrowed.
 struct QuadMatrix {
   const int8_t* codes = nullptr;
   int64_t k = 0;
   int64_t n = 0;
   const float* scale = nullptr;  // one per column, padded to a multiple of 16
-  const float* sums = nullptr;   // of each column's codes, likewise; whole numbers
+  const float* sums = nullptr;   // of each column's codes, likewise; whole numbers. Plane after plane
+  int planes = 1;                // of bytes: 2 for codes of 16 bits, kHighStep * high + low
   // A product takes groups of four rows from first_group on, CodeRows::groups of them. When it does not take all rows,
   // `sums` are of those that it takes (SumColumns).
   int64_t first_group = 0;
 
   int64_t groups() const { return (k + kQuad - 1) / kQuad; }
-  int64_t panels() const { return (n + kPanelColumns - 1) / kPanelColumns; }
+  int64_t padded() const { return (n + kPanelColumns - 1) / kPanelColumns * kPanelColumns; }
 };
 
 // Copies rows [row, row + rows) of A to out[r * stride], k codes each and zeros up to stride; two rows of bytes for each row
@@ -68,6 +74,7 @@ struct CodeGemmPlan {
   int64_t block_rows = 0;  // rows of bytes that a task holds at a time
   bool copies = false;     // rows are made, or do not lie as the multiplier wants them
   Isa isa = Isa::kPortable;
+  int unit = 1;            // panels of B that make up 16 columns of C
   size_t scratch_bytes = 0;  // for each task that runs at the same time, aligned to 64
 
   int64_t tasks() const { return row_parts * column_parts; }
@@ -81,21 +88,27 @@ constexpr int64_t CodeRowBytes(int64_t k, int64_t leading = 0) {
 // Rows of a matrix that are written before they are multiplied (QuantizeRows) need so many rows of memory.
 constexpr int64_t CodeRowsPadded(int64_t m) { return (m + 15) / 16 * 16; }
 
-// m: rows of A. made: the rows come from CodeRows::copy. Others have a stride of CodeRowBytes and CodeRowsPadded(m * planes)
+// Planes of bytes that the codes of A and of B consist of.
+struct CodePlanes {
+  int a = 1;
+  int b = 1;
+};
+
+// m: rows of A. made: the rows come from CodeRows::copy. Others have a stride of CodeRowBytes and CodeRowsPadded(m * planes.a)
 // rows of memory. thrifty: tasks hold few rows that are made, and none needs a row of another one's.
-CodeGemmPlan PlanCodeGemm(int64_t m, int64_t k, int64_t n, int planes, bool made, Isa isa, int threads,
+CodeGemmPlan PlanCodeGemm(int64_t m, int64_t k, int64_t n, CodePlanes planes, bool made, Isa isa, int threads,
                           bool thrifty = false);
 
-// The sum of each column's codes over the rows that a row of A takes, for some panels of B. ones: one row, with the code 1
-// in the place of each. sums [n], of which those panels' columns are written.
+// The sum of each column's codes over the rows that a row of A takes, for some panels of a B of one plane. ones: one row,
+// with the code 1 in the place of each. sums [n], of which those panels' columns are written.
 void SumColumns(const QuadMatrix& b, const CodeRows& ones, int64_t first_panel, int64_t panels, Isa isa, float* sums);
 
-// sums [panels.count][16] += a row of A x some whole panels of B, at most kCodeFewRowsPanels: as AddRowProduct.
+// sums [panels.count][16] += a row of A x some whole panels of B, at most kCodeFewRowsPanels, of one plane: as AddRowProduct.
 void AddCodeRowProduct(const CodeRows& row, const QuadMatrix& b, const PanelRun& panels, float* sums, Isa isa);
 
 // A block of sums and where in C its results go. Only qgemm.cc uses it; a type that is compiled once has to be here.
 struct SumBlock {
-  const int32_t* sums;  // [rows * planes][stride]
+  const int32_t* sums;  // [rows * a.planes][stride], in each row panels of B
   int64_t stride;
   int64_t row;          // of C
   int64_t rows;
@@ -119,7 +132,7 @@ struct CodeResult {
   int64_t ldc = 0;
 };
 
-// Runs one task; C are codes.
+// Runs one task; C are codes, and B has one plane.
 void RunCodeGemmTask(const CodeGemmPlan& plan, const CodeRows& a, const QuadMatrix& b, const CodeResult& result,
                      int64_t task, std::byte* scratch);
 

@@ -116,7 +116,8 @@ Status Pack::CheckQuant(const format::TensorRecord& tensor, ErrorSink& errors) c
       static_cast<DType>(tensor.dtype) != DType::kF32) {
     return Corrupt(errors, "a quantized tensor is not a float32 weight");
   }
-  const bool scaled = kind == WeightFormat::kInt8 || kind == WeightFormat::kMinMax;
+  const bool codes = kind == WeightFormat::kInt8 || kind == WeightFormat::kInt16;
+  const bool scaled = codes || kind == WeightFormat::kMinMax;
   const bool known = scaled || kind == WeightFormat::kFloat16;
   const bool bits_fit = kind == WeightFormat::kMinMax ? quant.bits >= 2 && quant.bits <= 16
                         : kind == WeightFormat::kInt8 ? quant.bits == 8
@@ -126,7 +127,10 @@ Status Pack::CheckQuant(const format::TensorRecord& tensor, ErrorSink& errors) c
   }
   const auto layout = static_cast<Layout>(tensor.layout);
   const bool quads = layout == Layout::kQuads || layout == Layout::kTapQuads;
-  if (quads && kind != WeightFormat::kInt8) return Corrupt(errors, "a weight in quads has no 8-bit codes");
+  if (quads && !codes) return Corrupt(errors, "a weight in quads has no codes of bytes");
+  if (kind == WeightFormat::kInt16 && layout != Layout::kQuads) {
+    return Corrupt(errors, "a weight with codes of 16 bits does not lie in quads");
+  }
   const bool has_offset = kind == WeightFormat::kMinMax || quads;
   if (scaled != (quant.scale != format::kNone64) || has_offset != (quant.offset != format::kNone64)) {
     return Corrupt(errors, "a quantization has no scales");
@@ -136,7 +140,8 @@ Status Pack::CheckQuant(const format::TensorRecord& tensor, ErrorSink& errors) c
   if (quant.channels == 0 || quant.channels > segment_bytes) return Corrupt(errors, "a quantization has too many channels");
   const uint64_t bytes = (quant.channels + 15) / 16 * 16 * sizeof(float);
   if (quant.scale % 4 != 0 || !InRange(quant.scale, bytes, segment_bytes)) return Corrupt(errors, "scales lie outside");
-  if (quant.offset != format::kNone64 && (quant.offset % 4 != 0 || !InRange(quant.offset, bytes, segment_bytes))) {
+  const uint64_t offset_bytes = kind == WeightFormat::kInt16 ? 2 * bytes : bytes;
+  if (quant.offset != format::kNone64 && (quant.offset % 4 != 0 || !InRange(quant.offset, offset_bytes, segment_bytes))) {
     return Corrupt(errors, "offsets lie outside");
   }
   return Status::Ok();

@@ -58,6 +58,7 @@ enum class WeightFormat : uint8_t {
   kFloat16 = 1,  // IEEE half, stands for float32
   kInt8 = 2,     // signed codes; value = scale[c] * code
   kMinMax = 3,   // unsigned codes of `bits` bits; value = offset[c] + scale[c] * code
+  kInt16 = 4,    // signed codes in two planes of bytes; value = scale[c] * (255 * high + low)
 };
 
 // In which order the elements of a weight lie.
@@ -67,7 +68,8 @@ enum class Layout : uint8_t {
   // Filters of convolutions count as [kh * kw * in, out].
   kPanels = 1,
   // The same with groups of four neighbouring k in front of the column, for products of 8-bit codes (math/qgemm.h):
-  // [ceil(N / 16)][ceil(K / 4)][16][4], the last group and the last panel padded with code 0.
+  // [ceil(N / 16)][ceil(K / 4)][16][4], the last group and the last panel padded with code 0. Codes of 16 bits have two
+  // such panels in the place of each, of high bytes and of low ones.
   kQuads = 2,
   // Filters of depthwise convolutions of 8-bit codes: groups of four rows of taps in front of the channel
   // (math/code_depthwise.h), padded with code 0.
@@ -80,11 +82,13 @@ inline constexpr int kPanelWidth = 16;
 // group of 16 codes (a panel row, or 16 consecutive elements in row-major layout) starting on a byte: 2 * bits bytes.
 struct Quantization {
   WeightFormat format = WeightFormat::kPlain;
-  uint8_t bits = 0;            // minmax: 2 to 16; int8: 8; float16: 16
+  uint8_t bits = 0;            // minmax: 2 to 16; int8: 8; float16, int16: 16
   uint8_t axis = 0;            // the dimension that channels run along
   int64_t channels = 0;        // scale and offset have this many entries, padded with zeros to a multiple of 16
   const float* scale = nullptr;   // null for float16
-  const float* offset = nullptr;  // minmax; in quads and tap quads the sum of each channel's codes; else null
+  // minmax; in quads and tap quads the sum of each channel's codes, of int16 those of high bytes and, behind their padding,
+  // those of low ones; else null
+  const float* offset = nullptr;
 };
 
 struct Tensor {

@@ -23,6 +23,17 @@ def values(shape: tuple[int, ...]) -> list[Value]:
     return [ArrayValue(np.ones(shape, np.float32)), *(quantized(shape, *scheme) for scheme in schemes)]
 
 
+def test_sizes_of_codes_of_two_bytes() -> None:
+    for shape in [(5, 7), (16, 16), (33, 5), (1, 1), (2, 50)]:
+        value = quantized(shape, "int16", 16)
+        for use in (WeightUse.MATRIX, WeightUse.MATRIX_TRANSPOSED):
+            panels = pack_weight("MatMul", value, transpose=use is WeightUse.MATRIX_TRANSPOSED)
+            assert part_sizes(value, use) == [*padded(panels.scale), *padded(panels.offset), len(panels.data)]
+    value = quantized((3, 2, 5, 7), "int16", 16)
+    panels = pack_weight("Conv2D", value)
+    assert part_sizes(value, WeightUse.FILTER) == [*padded(panels.scale), *padded(panels.offset), len(panels.data)]
+
+
 def padded(array: np.ndarray | None) -> list[int]:
     return [] if array is None else [4 * 16 * -(-array.size // 16)]
 

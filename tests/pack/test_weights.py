@@ -12,7 +12,7 @@ from wherry.graph import DType, TensorType
 from wherry.graph.values import ArrayValue, QuantizedValue
 from wherry.pack.bits import pack_bits, unpack_bits
 from wherry.pack.stored import Layout, StoredWeight
-from wherry.pack.weights import pack_row_major, pack_weight, unpack_weight
+from wherry.pack.weights import pack_row_major, pack_weight, planes_of, unpack_weight
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "parity"))
 from weights import FORMATS, make_weight
@@ -47,6 +47,35 @@ def test_round_trip(op: str, suffix: str, bits: int, per_channel: bool) -> None:
     np.testing.assert_array_equal(unpack_weight(op, stored), value.numpy())
     if suffix in ("wi8", "wmm"):
         assert stored.scale is not None and stored.scale.shape == (stored.channels,)
+
+
+@pytest.mark.parametrize("op", ["Conv2D", "MatMul"])
+@pytest.mark.parametrize("per_channel", [True, False])
+def test_codes_of_two_bytes(op: str, per_channel: bool) -> None:
+    shape, axis = SHAPES[op]
+    value = make_weight(shape, "wi16", 16, axis if per_channel else None)
+    stored = pack_weight(op, value)
+    assert (stored.shape, stored.layout) == (shape, Layout.QUADS)
+    np.testing.assert_array_equal(unpack_weight(op, stored), value.numpy())
+    assert isinstance(value, QuantizedValue) and stored.offset is not None
+    high, low = (plane.reshape(-1, shape[-1]).sum(0, dtype=int) for plane in planes_of(value.codes))
+    np.testing.assert_array_equal(stored.offset[: shape[-1]], high)
+    np.testing.assert_array_equal(stored.offset[-(-shape[-1] // 16) * 16 :], low)
+
+
+def test_both_bytes_of_a_code_are_within_127() -> None:
+    codes = np.arange(-32512, 32513, dtype=np.int16)
+    high, low = planes_of(codes)
+    assert max(np.abs(high.astype(int)).max(), np.abs(low.astype(int)).max()) == 127
+    np.testing.assert_array_equal(255 * high.astype(int) + low, codes)
+
+
+def test_codes_of_two_bytes_are_for_products_only() -> None:
+    for op in ("DepthwiseConv2dNative", "Conv2DBackpropInput"):
+        with pytest.raises(PackError, match="no weights in codes of 16 bits"):
+            pack_weight(op, make_weight(SHAPES[op][0], "wi16", 16, None))
+    with pytest.raises(PackError, match="products only"):
+        pack_row_major(make_weight((3, 4), "wi16", 16, None))
 
 
 def test_panels_hold_sixteen_columns_padded_with_zeros() -> None:

@@ -1,8 +1,9 @@
-"""Products of codes of 8 or 16 bits with 8-bit weights, as cpp/math/qgemm.h defines them: kernels give these bits."""
+"""Products of codes with weights, of 8 or 16 bits each, as cpp/math/qgemm.h defines them: kernels give these bits."""
 
 from __future__ import annotations
 
 import numpy as np
+from wherry.pack.weights import planes_of
 
 F32 = np.float32
 
@@ -29,13 +30,23 @@ def joined(sums: list[np.ndarray]) -> np.ndarray:
     return high * F32(256) + low[0] if low else high
 
 
+def of_weights(codes: np.ndarray) -> list[np.ndarray]:
+    """Of 8 bits, or the high and the low bytes of 16."""
+    return [part.astype(np.int64) for part in ([codes] if codes.dtype == np.int8 else planes_of(codes))]
+
+
+def joined_planes(found: list[np.ndarray]) -> np.ndarray:
+    """Of the products with high bytes of weights, and with low ones."""
+    return found[0] if len(found) == 1 else found[0] * F32(255) + found[1]
+
+
 def product(rows: np.ndarray, codes: np.ndarray, scale: np.ndarray, bits: int = 8) -> np.ndarray:
     """float32 rows [m, k], each quantized in its own range, times codes [k, n] with a scale for each column."""
     result = np.empty((rows.shape[0], codes.shape[1]), F32)
     for m, row in enumerate(rows):
         a, row_scale, zero = quantize(row, bits)
-        sums = [part @ codes.astype(np.int64) for part in parts(a, zero, bits)]
-        result[m] = joined(sums) * (row_scale * scale)
+        found = [joined([part @ plane for part in parts(a, zero, bits)]) for plane in of_weights(codes)]
+        result[m] = joined_planes(found) * (row_scale * scale)
     return result
 
 
@@ -58,14 +69,17 @@ def convolution(
     for b, one in enumerate(image):
         a, image_scale, zero = quantize(one, bits)
         found = []
-        for plane in parts(a, zero, bits):
-            padded = np.pad(plane, [*pads, (0, 0)])
-            sums = np.zeros((*outs, n), np.int64)
-            for y in range(kh):
-                for x in range(kw):
-                    part = padded[y * dilation :, x * dilation :][: (outs[0] - 1) * stride + 1 : stride]
-                    part = part[:, : (outs[1] - 1) * stride + 1 : stride]
-                    sums += part @ codes[y, x].astype(np.int64)
-            found.append(sums)
-        result[b] = joined(found) * (image_scale * scale)
+        for weights in of_weights(codes):
+            of_image = []
+            for plane in parts(a, zero, bits):
+                padded = np.pad(plane, [*pads, (0, 0)])
+                sums = np.zeros((*outs, n), np.int64)
+                for y in range(kh):
+                    for x in range(kw):
+                        part = padded[y * dilation :, x * dilation :][: (outs[0] - 1) * stride + 1 : stride]
+                        part = part[:, : (outs[1] - 1) * stride + 1 : stride]
+                        sums += part @ weights[y, x]
+                of_image.append(sums)
+            found.append(joined(of_image))
+        result[b] = joined_planes(found) * (image_scale * scale)
     return result

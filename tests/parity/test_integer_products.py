@@ -31,12 +31,13 @@ def run_everywhere(key: str, inputs: list[Any], attrs: dict[str, Any], shape: tu
     ]
 
 
+@pytest.mark.parametrize("weights", ["wi8", "wi16"])
 @pytest.mark.parametrize("bits", [8, 16])
 @pytest.mark.parametrize("size", SIZES, ids=str)
-def test_matrices(size: tuple[int, int, int], bits: int) -> None:
+def test_matrices(size: tuple[int, int, int], bits: int, weights: str) -> None:
     m, k, n = size
     a = values(m, k)
-    weight = make_weight((k, n), "wi8", 8, axis=1)
+    weight = make_weight((k, n), weights, 8, axis=1)
     assert isinstance(weight, QuantizedValue)
     expected = product(a, weight.codes, weight.scale, bits)
     attrs = {"activation_bits": bits}
@@ -57,10 +58,11 @@ def test_bias_and_activation() -> None:
         np.testing.assert_allclose(c, expected / (1 + np.exp(-expected.astype(np.float64))), rtol=2e-6, atol=1e-7)
 
 
+@pytest.mark.parametrize("weights", ["wi8", "wi16"])
 @pytest.mark.parametrize("bits", [8, 16])
-def test_close_to_the_product_of_floats(bits: int) -> None:
+def test_close_to_the_product_of_floats(bits: int, weights: str) -> None:
     a = values(33, 900)
-    weight = make_weight((900, 70), "wi8", 8, axis=1)
+    weight = make_weight((900, 70), weights, 8, axis=1)
     attrs = {"activation_bits": bits}
     (c,) = run_kernel("MatMul_f32_di8", [a, pack_weight("MatMul", weight)], attrs, [(np.float32, (33, 70))])
     expected = a.astype(np.float64) @ weight.numpy().astype(np.float64)
@@ -92,11 +94,12 @@ def test_ranges(special: str, bits: int) -> None:
         assert_exact(c, expected)
 
 
+@pytest.mark.parametrize("weights", ["wi8", "wi16"])
 @pytest.mark.parametrize("bits", [8, 16])
-def test_infinities_do_not_crash(bits: int) -> None:
+def test_infinities_do_not_crash(bits: int, weights: str) -> None:
     a = values(3, 40)
     a[0, 3], a[1, 5], a[2, 7] = np.inf, -np.inf, np.nan
-    weight = make_weight((40, 24), "wi8", 8, axis=1)
+    weight = make_weight((40, 24), weights, 8, axis=1)
     attrs = {"activation_bits": bits}
     for c in run_everywhere("MatMul_f32_di8", [a, pack_weight("MatMul", weight)], attrs, (3, 24)):
         assert not np.isfinite(c[:2]).any()
@@ -115,13 +118,14 @@ CONVOLUTIONS = [
 ]
 
 
+@pytest.mark.parametrize("weights", ["wi8", "wi16"])
 @pytest.mark.parametrize("bits", [8, 16])
 @pytest.mark.parametrize("case", CONVOLUTIONS, ids=str)
-def test_convolutions(case: tuple[Any, ...], bits: int) -> None:
+def test_convolutions(case: tuple[Any, ...], bits: int, weights: str) -> None:
     shape, filter_shape, stride, dilation, same = case
     image = values(*shape)
     image[0] *= 3  # each image has a range of its own
-    weight = make_weight(filter_shape, "wi8", 8, axis=3)
+    weight = make_weight(filter_shape, weights, 8, axis=3)
     assert isinstance(weight, QuantizedValue)
     if filter_shape[:2] == (1, 1):
         pixels = image[:, ::stride, ::stride]

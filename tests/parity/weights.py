@@ -28,6 +28,9 @@ def make_weight(shape: Sequence[int], suffix: str, bits: int, axis: int | None, 
     if suffix == "wi8":
         codes = generator.integers(-127, 128, shape, np.int8)
         return QuantizedValue(kind, codes, scale / np.float32(127), None, axis, "int8", 8)
+    if suffix == "wi16":
+        codes = generator.integers(-32512, 32513, shape, np.int16)
+        return QuantizedValue(kind, codes, scale / np.float32(32512), None, axis, "int16", 16)
     levels = (1 << bits) - 1
     codes = generator.integers(0, levels + 1, shape).astype(np.uint8 if bits <= 8 else np.uint16)
     offset = generator.uniform(-1.5, 0.0, channels).astype(np.float32)

@@ -99,6 +99,54 @@ def test_layers_go_back_to_floats_until_outputs_are_close(tmp_path: Path, monkey
     assert report.quantize.weight_bytes_after > free.weight_bytes_after
 
 
+def test_layers_get_weights_of_two_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where weights of 8 bits are too coarse, and floats cost more."""
+    limit = 1e-3
+    monkeypatch.setattr(compiler, "TOLERANCE", limit)
+    report = wherry.compile(wide_network(), tmp_path / "m.wherry", quantize="int8")
+    assert report.quantize is not None and report.quantize.arithmetic is not None
+    found = report.quantize.arithmetic
+    assert found.conclusive and found.widest_layers and set(found.widest_layers) <= set(found.wide_layers)
+    assert found.error is not None and found.error <= 0.8 * limit
+    assert "Conv2D_f32_di8" in report.kernels
+
+
+def test_a_weight_that_others_read_keeps_one_byte() -> None:
+    graph = wide_network(shared=True)
+    optimise(graph)
+    constants = {name: node.value for name, node in graph.nodes.items() if node.value is not None}
+    report = quantize_weights(graph, parse_scheme("int8"))
+    layers = integer_layers(graph)
+    originals = {tensor.name: constants[tensor.name] for tensor in report.tensors}
+    trials = arithmetic._Trials(graph, layers, originals, lambda _: [], True)
+    sizes = sorted(len(group) for group in trials.groups.values())
+    assert sizes == [1, 2]  # two layers with one weight
+    assert [trials._can_be_widest(group) for group in trials.groups.values()] == [True, True]
+    alone = next(group for group in trials.groups.values() if len(group) == 2)[:1]
+    assert not trials._can_be_widest(alone)
+
+
+def wide_network(shared: bool = False) -> wherry.Graph:
+    """Convolutions of many channels; shared: two of them with one filter."""
+    import tensorflow as tf
+
+    generator = np.random.default_rng(5)
+    first, second = (
+        tf.constant(generator.standard_normal(shape, np.float32) / np.float32(16))
+        for shape in ((1, 1, 256, 256), (1, 1, 256, 256))
+    )
+
+    @tf.function(input_signature=[tf.TensorSpec((1, 16, 16, 256))])
+    def model(x: tf.Tensor) -> tf.Tensor:
+        x = tf.nn.relu(tf.nn.conv2d(x, first, 1, "SAME"))
+        x = tf.nn.relu(tf.nn.conv2d(x, second, 1, "SAME"))
+        if shared:
+            x = tf.nn.conv2d(tf.nn.max_pool2d(x, 2, 2, "SAME"), second, 1, "SAME")
+        return tf.identity(x, name="y")
+
+    return wherry.load(model.get_concrete_function())
+
+
 def test_inputs_that_cannot_tell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compiler, "TOLERANCE", 1e-9)  # float16 weights alone move outputs further
     report = wherry.compile(network(), tmp_path / "m.wherry", quantize="int8").quantize

@@ -1,5 +1,5 @@
-// Conv2D, float32 image, 8-bit filter [kh, kw, in, out] in quads, in whole numbers: the image is quantized first, with one
-// range for each image of the batch, or for each pixel where the filter has only one. One group.
+// Conv2D, float32 image, filter [kh, kw, in, out] of 8 or 16 bits in quads, in whole numbers: the image is quantized
+// first, with one range for each image of the batch, or for each pixel where the filter has only one. One group.
 // FusedConv2DAdd as in conv_2d.cc. Where memory is short, the output is made in bands of rows, and only what a band reads is
 // quantized; the range is still that of the whole image.
 #include <algorithm>
@@ -65,15 +65,17 @@ void PlanBand(PrepareContext& context, const ConvShape& shape, int64_t band, boo
   ConvCodesParams& params = context.params<ConvCodesParams>();
   params.band = band;
   params.thrifty = thrifty;
+  const int weight_planes = WeightPlanes(context.input(1));
   const int threads = context.num_threads();
   size_t bytes = 0;
   if (params.one_pixel) {
     params.rows.rows = band;
-    params.plan = params.rows.Plan(shape.outputs, context.isa(), threads, thrifty);
+    params.plan = params.rows.Plan(shape.outputs, weight_planes, context.isa(), threads, thrifty);
     bytes = params.rows.bytes();
   } else {
     const int64_t rows = thrifty ? band * shape.window.w.out : shape.rows;
-    params.plan = math::PlanCodeGemm(rows, shape.k, shape.outputs, params.rows.planes, true, context.isa(), threads, thrifty);
+    params.plan = math::PlanCodeGemm(rows, shape.k, shape.outputs, {params.rows.planes, weight_planes}, true, context.isa(),
+                                     threads, thrifty);
     bytes = ImageCodes(context.input(0), params).bytes();
   }
   context.RequestScratch(bytes + CodeGemmScratchBytes(params.plan, threads));
@@ -83,7 +85,7 @@ void PlanBand(PrepareContext& context, const ConvShape& shape, int64_t band, boo
   ConvShape shape;
   WHERRY_RETURN_IF_ERROR(ReadConvShape(context, &shape));
   if (shape.groups != 1) return context.Fail(Code::kCorrupt, "a grouped filter needs float arithmetic");
-  WHERRY_RETURN_IF_ERROR(CheckQuads(context, 1, shape.k, shape.outputs));
+  WHERRY_RETURN_IF_ERROR(CheckQuadsOfPlanes(context, 1, shape.k, shape.outputs));
   context.AllowPitch(1, adds_residual ? 0 : 1);  // a residual is laid out like the output
   ConvCodesParams& params = context.params<ConvCodesParams>();
   params = ConvCodesParams();
@@ -203,9 +205,10 @@ void RunPixels(const RunContext& context, const ConvCodesParams& params, const m
   for (int64_t first = 0; first < all; first += params.band) {
     RowCodes rows = params.rows;
     rows.rows = std::min(params.band, all - first);
-    const math::CodeGemmPlan plan = rows.rows == params.band
-                                        ? params.plan
-                                        : rows.Plan(params.plan.n, context.isa(), context.num_threads(), params.thrifty);
+    const math::CodeGemmPlan plan =
+        rows.rows == params.band
+            ? params.plan
+            : rows.Plan(params.plan.n, filter.planes, context.isa(), context.num_threads(), params.thrifty);
     const PixelRows source = {image.as<const float>(), params.window,      rows.k, image.pitch, first, rows.planes,
                               rows.scales(scratch),    context.isa()};
     math::CodeRows codes = rows.View(scratch);
@@ -248,7 +251,8 @@ void RunBand(const RunContext& context, const ConvCodesParams& params, const Ima
   const math::CodeGemmPlan plan =
       count * layout.planes == params.plan.m
           ? params.plan
-          : math::PlanCodeGemm(count, params.rows.k, params.plan.n, layout.planes, true, context.isa(), context.num_threads(), true);
+          : math::PlanCodeGemm(count, params.rows.k, params.plan.n, {layout.planes, filter.planes}, true, context.isa(),
+                               context.num_threads(), true);
   const int64_t first = (part.image_begin * params.window.h.out + out.begin) * window.w.out;
   RunCodeGemm(context, plan, rows, filter, FromRow(context, params.fused, first),
               ColumnsOut<float>(context, params.fused) + first * RowStride(context), RowStride(context),

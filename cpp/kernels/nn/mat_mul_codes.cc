@@ -1,4 +1,4 @@
-// MatMul, float32 [M, K] x 8-bit weight [K, N], in whole numbers: each row of input 0 is quantized in its own range first.
+// MatMul, float32 [M, K] x weight [K, N] of 8 or 16 bits, in whole numbers: each row of input 0 is quantized in its own range first.
 #include "kernels/codes.h"
 #include "kernels/nn/fused.h"
 #include "kernels/select.h"
@@ -43,7 +43,7 @@ WHERRY_PREPARE(MatMul_f32_di8) {
   if (context.attrs().Bool("transpose_a", false) || context.input(1).dim(0) != k) {
     return context.Fail(Code::kCorrupt, "weight must have %lld rows", static_cast<long long>(k));
   }
-  WHERRY_RETURN_IF_ERROR(CheckQuads(context, 1, k, n));
+  WHERRY_RETURN_IF_ERROR(CheckQuadsOfPlanes(context, 1, k, n));
   MatMulCodesParams& params = context.params<MatMulCodesParams>();
   params = MatMulCodesParams();
   WHERRY_RETURN_IF_ERROR(ReadFused(context, 2, n, &params.fused));
@@ -53,7 +53,7 @@ WHERRY_PREPARE(MatMul_f32_di8) {
   params.rows.k = k;
   const int threads = context.num_threads();
   const auto plan = [&](bool thrifty) {
-    params.plan = params.rows.Plan(n, context.isa(), threads, thrifty);
+    params.plan = params.rows.Plan(n, WeightPlanes(context.input(1)), context.isa(), threads, thrifty);
     context.RequestScratch(params.rows.bytes() + CodeGemmScratchBytes(params.plan, threads));
   };
   plan(false);

@@ -29,7 +29,7 @@ struct QLinearConvParams {
   const bool made = !IsPointwise(shape.window) || !NeedNoCopy(shape.rows, shape.k);
   const auto plan = [&](bool thrifty) {
     params.product.plan =
-        math::PlanCodeGemm(shape.rows, shape.k, shape.outputs, 1, made, context.isa(), context.num_threads(), thrifty);
+        math::PlanCodeGemm(shape.rows, shape.k, shape.outputs, {}, made, context.isa(), context.num_threads(), thrifty);
     context.RequestScratch(CodeGemmScratchBytes(params.product.plan, context.num_threads()));
   };
   plan(false);

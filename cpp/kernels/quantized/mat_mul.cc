@@ -18,7 +18,7 @@ WHERRY_PREPARE(QLinearMatMul_u8_wi8) {
   WHERRY_RETURN_IF_ERROR(ReadProduct(context, n, false, &product));
   const Tensor& out = context.output(0);
   if (out.rank != 2 || out.dim(0) != m) return context.Fail(Code::kCorrupt, "output and input 0 differ in rows");
-  product.plan = math::PlanCodeGemm(m, k, n, 1, !NeedNoCopy(m, k), context.isa(), context.num_threads());
+  product.plan = math::PlanCodeGemm(m, k, n, {}, !NeedNoCopy(m, k), context.isa(), context.num_threads());
   context.RequestScratch(CodeGemmScratchBytes(product.plan, context.num_threads()));
   return Status::Ok();
 }

@@ -198,7 +198,7 @@ class CodeProducts {
           rows_(StateRows(products.shape_, part.rows(), products.plan_.rows.planes)),
           scratch_(products.scratch_ + products.plan_.state_bytes * static_cast<size_t>(index)) {
       const int64_t k = rows_.leading + rows_.k;
-      plan_ = math::PlanCodeGemm(part.rows(), k, products.shape_.columns(), rows_.planes, false, products.context_.isa(), 1);
+      plan_ = math::PlanCodeGemm(part.rows(), k, products.shape_.columns(), {rows_.planes, 1}, false, products.context_.isa(), 1);
     }
     // As FloatProducts::Part::Run.
     template <class Done>
@@ -237,7 +237,7 @@ class CodeProducts {
 
  private:
   static math::CodeGemmPlan PlanInput(const KernelContext& context, const RowCodes& rows, const LstmShape& shape) {
-    return math::PlanCodeGemm(rows.rows, rows.k, shape.columns(), rows.planes, false, context.isa(), context.num_threads());
+    return math::PlanCodeGemm(rows.rows, rows.k, shape.columns(), {rows.planes, 1}, false, context.isa(), context.num_threads());
   }
   static RowCodes StateRows(const LstmShape& shape, int64_t rows, int planes) {
     RowCodes codes;

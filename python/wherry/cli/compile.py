@@ -89,7 +89,8 @@ def show_arithmetic(report: ArithmeticReport) -> None:
         print(f"  these inputs cannot tell: outputs leave {report.limit:.0%} even in floats; give --samples")
     if report.wide_layers:
         wide = len(report.wide_layers)
-        print(f"  {wide} of them with activations of 16 bits, so that outputs stay within {report.limit:.0%}")
+        weights = f", and {len(report.widest_layers)} of these with such weights" if report.widest_layers else ""
+        print(f"  {wide} of them with activations of 16 bits{weights}, so that outputs stay within {report.limit:.0%}")
     if report.float_layers:
         print(f"  in float arithmetic, so that outputs stay within {report.limit:.0%}:")
     for name, error in report.float_layers.items():

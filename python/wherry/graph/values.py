@@ -39,11 +39,11 @@ class ArrayValue(Value):
 class QuantizedValue(Value):
     """Codes and what turns them back: value = offset[c] + scale[c] * code, in float32.
 
-    codes: unsigned (minmax) or signed (int8) integers, or float16, in the shape of the tensor.
+    codes: unsigned (minmax) or signed (int8, int16) integers, or float16, in the shape of the tensor.
     scale, offset: float32, shape [channels], or [1] per tensor; offset is None where it is zero.
     axis: the dimension of `codes` that channels run along; None per tensor.
-    format: "int8", "minmax" or "float16" (scale and offset unused).
-    bits: code width for minmax, 2..16; 8 for int8; 16 for float16.
+    format: "int8", "int16", "minmax" or "float16" (scale and offset unused).
+    bits: code width for minmax, 2..16; 8 for int8; 16 for int16 and float16.
     """
 
     type: TensorType

@@ -63,7 +63,7 @@ class PackTensor:
         if self.quant is not None:
             arrays = {WeightFormat.INT8: 1, WeightFormat.MINMAX: 2}.get(self.quant.format, 0)
             if self.layout.has_sums:
-                arrays = 2
+                arrays = 3 if self.quant.format is WeightFormat.INT16 else 2
         channels = self.quant.channels if self.quant is not None else 0
         return fmt.align(self.nbytes, fmt.TENSOR_ALIGNMENT) + 4 * arrays * fmt.align(channels, 16)
 

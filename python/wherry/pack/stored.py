@@ -31,15 +31,17 @@ class WeightFormat(enum.IntEnum):
     FLOAT16 = 1
     INT8 = 2
     MINMAX = 3
+    INT16 = 4
 
 
 @dataclass
 class StoredWeight:
     """Bytes, layout, and what turns codes back into float32.
 
-    shape: the tensor's, as the kernel sees it. bits: minmax 2 to 16, int8 8, float16 16, plain 0.
+    shape: the tensor's, as the kernel sees it. bits: minmax 2 to 16, int8 8, int16 and float16 16, plain 0.
     scale and offset: float32, one per channel, not padded; the channels run along dimension `axis`
-    (see pack/weights.py). In quads and tap quads, offset holds the sum of each channel's codes.
+    (see pack/weights.py). In quads and tap quads, offset holds the sum of each channel's codes, of int16 those of high
+    bytes, padded, and those of low ones.
     """
 
     data: bytes

@@ -3,7 +3,7 @@
 A kernel that multiplies sees its weight as a matrix [K, N] in panels [ceil(N / 16)][K][16]:
 
 8-bit codes, but for those of depthwise filters, lie in quads `[ceil(N / 16)][ceil(K / 4)][16][4]`, with the sum of each
-column's codes in the place of offsets.
+column's codes in the place of offsets. Codes of 16 bits have two such panels in the place of each, see `planes_of`.
 
 | op | weight | matrix | channels |
 | --- | --- | --- | --- |
@@ -39,7 +39,18 @@ PANEL_OPS = {
     "_FusedMatMul": "MatMul",
 }
 _DEPTHWISE = ("DepthwiseConv2dNative", "QLinearDepthwiseConv2d")
-_FORMATS = {"float16": WeightFormat.FLOAT16, "int8": WeightFormat.INT8, "minmax": WeightFormat.MINMAX}
+_FORMATS = {
+    "float16": WeightFormat.FLOAT16, "int8": WeightFormat.INT8, "int16": WeightFormat.INT16,
+    "minmax": WeightFormat.MINMAX,
+}  # fmt: skip
+_HIGH_STEP = 255  # kHighStep of cpp/math/qgemm.h
+_SCALED = (WeightFormat.INT8, WeightFormat.INT16, WeightFormat.MINMAX)
+
+
+def planes_of(codes: np.ndarray) -> list[np.ndarray]:
+    """Codes of 16 bits as bytes: 255 * high + low, both from -127 to 127."""
+    high = np.rint(codes / np.float32(_HIGH_STEP)).astype(np.int8)
+    return [high, (codes - _HIGH_STEP * high.astype(np.int16)).astype(np.int8)]
 
 
 def pack_weight(op: str, value: Value, *, transpose: bool = False, name: str = "weight") -> StoredWeight:
@@ -58,10 +69,11 @@ def pack_weight(op: str, value: Value, *, transpose: bool = False, name: str = "
         raise PackError(f"{name}: a weight of {op} has {rank} dimensions, not {elements.ndim}")
     matrix = _matrix(kind, elements, transpose)
     layout = _layout(kind, weight_format, name)
+    planes = planes_of(matrix) if weight_format == WeightFormat.INT16 else [matrix]
     if layout is Layout.TAP_QUADS:
         data = _tap_quads(elements)
     else:
-        data = _quads(matrix) if layout is Layout.QUADS else _panels(matrix, weight_format, bits)
+        data = _panels(matrix, weight_format, bits) if layout is Layout.PANELS else _quads(*planes)
     stored = StoredWeight(
         data=data,
         shape=matrix.shape if kind == "MatMul" else elements.shape,
@@ -71,13 +83,15 @@ def pack_weight(op: str, value: Value, *, transpose: bool = False, name: str = "
         axis=1 if kind == "MatMul" else 2 if kind == "Conv2DBackpropInput" else 3,
         channels=matrix.shape[1],
     )
-    if isinstance(value, QuantizedValue) and weight_format in (WeightFormat.INT8, WeightFormat.MINMAX):
+    if isinstance(value, QuantizedValue) and weight_format in _SCALED:
         stored.scale = _per_column(kind, value, value.scale, matrix.shape[1], transpose, name)
         if weight_format == WeightFormat.MINMAX:
             offset = np.zeros(1, np.float32) if value.offset is None else value.offset
             stored.offset = _per_column(kind, value, offset, matrix.shape[1], transpose, name)
     if layout.has_sums:
-        stored.offset = matrix.sum(axis=0, dtype=np.int64).astype(np.float32)
+        sums = [plane.sum(axis=0, dtype=np.int64).astype(np.float32) for plane in planes]
+        padded = [np.pad(part, (0, -len(part) % PANEL_WIDTH)) for part in sums[:-1]]
+        stored.offset = np.concatenate([*padded, sums[-1]])
     return stored
 
 
@@ -86,13 +100,17 @@ def _layout(kind: str, weight_format: WeightFormat, name: str) -> Layout:
         if weight_format != WeightFormat.INT8:
             raise PackError(f"{name}: a depthwise filter in whole numbers must be int8; quantize it first")
         return Layout.TAP_QUADS
-    quads = weight_format == WeightFormat.INT8 and kind != "DepthwiseConv2dNative"
+    if weight_format == WeightFormat.INT16 and kind not in ("Conv2D", "MatMul"):
+        raise PackError(f"{name}: {kind} has no weights in codes of 16 bits; take int8, or float16")
+    quads = weight_format in (WeightFormat.INT8, WeightFormat.INT16) and kind != "DepthwiseConv2dNative"
     return Layout.QUADS if quads else Layout.PANELS
 
 
 def pack_row_major(value: Value, name: str = "weight") -> StoredWeight:
     """A weight that is read by rows (Gather) or whole, in its own order; channels along the value's axis."""
     elements, weight_format, bits = _elements(value, name)
+    if weight_format == WeightFormat.INT16:
+        raise PackError(f"{name}: weights in codes of 16 bits are for products only; take minmax:16, or float16")
     flat = np.ascontiguousarray(elements).reshape(-1)
     if weight_format == WeightFormat.MINMAX and bits not in (8, 16):
         padded = np.zeros((-(-flat.size // PANEL_WIDTH), PANEL_WIDTH), flat.dtype)
@@ -126,7 +144,10 @@ def unpack_weight(op: str, stored: StoredWeight) -> np.ndarray:
         codes = unpack_bits(packed, stored.bits)
     else:
         types = {WeightFormat.PLAIN: np.float32, WeightFormat.FLOAT16: np.float16, WeightFormat.INT8: np.int8}
-        codes = np.frombuffer(stored.data, types[WeightFormat(stored.format)])
+        codes = np.frombuffer(stored.data, types.get(WeightFormat(stored.format), np.int8))
+    if stored.format == WeightFormat.INT16:
+        high, low = codes.reshape(panels, 2, -1).astype(np.float32).transpose(1, 0, 2)
+        codes = _HIGH_STEP * high + low
     if stored.layout == Layout.QUADS:
         quads = codes.reshape(panels, -1, PANEL_WIDTH, QUAD)
         matrix = quads.transpose(1, 3, 0, 2).reshape(-1, panels * PANEL_WIDTH)[:depth, :columns]
@@ -147,7 +168,7 @@ def _elements(value: Value, name: str) -> tuple[np.ndarray, WeightFormat, int]:
     if isinstance(value, QuantizedValue):
         if value.format == "minmax" and not 2 <= value.bits <= 16:
             raise PackError(f"{name}: minmax codes have 2 to 16 bits, not {value.bits}")
-        bits = {"float16": 16, "int8": 8}.get(value.format, value.bits)
+        bits = {"float16": 16, "int16": 16, "int8": 8}.get(value.format, value.bits)
         return value.codes, _FORMATS[value.format], bits
     array = value.numpy()
     if array.dtype != np.float32:
@@ -181,14 +202,17 @@ def _panels(matrix: np.ndarray, weight_format: WeightFormat, bits: int) -> bytes
     return panels.tobytes()
 
 
-def _quads(codes: np.ndarray) -> bytes:
-    depth, columns = codes.shape
+def _quads(*planes: np.ndarray) -> bytes:
+    depth, columns = planes[0].shape
     panels, groups = -(-columns // PANEL_WIDTH), -(-depth // QUAD)
-    if (depth, columns) != (groups * QUAD, panels * PANEL_WIDTH):
-        padded = np.zeros((groups * QUAD, panels * PANEL_WIDTH), codes.dtype)
-        padded[:depth, :columns] = codes
-        codes = padded
-    return codes.reshape(groups, QUAD, panels, PANEL_WIDTH).transpose(2, 0, 3, 1).tobytes()
+    apart = []
+    for codes in planes:
+        if (depth, columns) != (groups * QUAD, panels * PANEL_WIDTH):
+            padded = np.zeros((groups * QUAD, panels * PANEL_WIDTH), codes.dtype)
+            padded[:depth, :columns] = codes
+            codes = padded
+        apart.append(codes.reshape(groups, QUAD, panels, PANEL_WIDTH).transpose(2, 0, 3, 1))
+    return apart[0].tobytes() if len(apart) == 1 else np.stack(apart, axis=1).tobytes()
 
 
 def _tap_quads(codes: np.ndarray) -> bytes:

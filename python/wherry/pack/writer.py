@@ -142,13 +142,13 @@ _PANEL_OPS = {
 }
 
 
-# 8-bit weights of the packs of several trials, so that each is packed once: (id of a value, use) -> both.
+# Weights in codes of the packs of several trials, so that each is packed once: (id of a value, use) -> both.
 PackedWeights = dict[tuple[int, WeightUse], tuple[Value, StoredWeight]]
 
 
 def _kept(weight: Weight, trials: PackedWeights | None) -> StoredWeight:
     value, key = weight.value, (id(weight.value), weight.use)
-    if trials is None or not isinstance(value, QuantizedValue) or value.format != "int8":
+    if trials is None or not isinstance(value, QuantizedValue) or value.format == "float16":
         return _stored(weight)
     if key not in trials:
         trials[key] = value, _stored(weight)

@@ -240,13 +240,13 @@ class _Lowering:
 
 
 # How a kernel's key ends that multiplies such weights in reduced arithmetic.
-_REDUCED = {"wi8": "di8", "wf16": "hf16"}
+_REDUCED = {"wi8": "di8", "wi16": "di8", "wf16": "hf16"}
 
 
 def weight_suffix(value: Value) -> str:
     """How a kernel's key names a weight's format."""
     if isinstance(value, QuantizedValue):
-        return {"int8": "wi8", "minmax": "wmm", "float16": "wf16"}[value.format]
+        return {"int8": "wi8", "int16": "wi16", "minmax": "wmm", "float16": "wf16"}[value.format]
     return "wf32"
 
 

@@ -28,9 +28,9 @@ def matrix_shape(shape: tuple[int, ...], use: WeightUse) -> tuple[int, int]:
 
 
 def in_quads(value: Value, use: WeightUse) -> bool:
-    """Whether a weight lies in groups of four rows, with the sums of its columns: 8-bit codes that products read."""
+    """Whether a weight lies in groups of four rows, with the sums of its columns: bytes of codes that products read."""
     rows = (WeightUse.PLAIN, WeightUse.ROWS, WeightUse.DEPTHWISE)
-    return isinstance(value, QuantizedValue) and value.format == "int8" and use not in rows
+    return isinstance(value, QuantizedValue) and value.format in ("int8", "int16") and use not in rows
 
 
 def part_sizes(value: Value, use: WeightUse) -> list[int]:
@@ -52,10 +52,12 @@ def part_sizes(value: Value, use: WeightUse) -> list[int]:
         channels = columns
     if not isinstance(value, QuantizedValue):
         return [elements * value.type.dtype.size]
-    arrays = 2 if in_quads(value, use) else {"float16": 0, "int8": 1, "minmax": 2}[value.format]
+    arrays = {"float16": 0, "int8": 1, "minmax": 2, "int16": 1}[value.format]
+    sums = value.bits // 8 if in_quads(value, use) else 0  # of each plane of bytes
     whole_bytes = value.bits in (8, 16)  # in rows these stand one after another, other codes in groups of 16
     size = elements * value.bits // 8 if whole_bytes else 2 * value.bits * _groups(elements)
-    return [4 * PANEL * _groups(channels)] * arrays + [size]
+    array = 4 * PANEL * _groups(channels)
+    return [array] * arrays + ([array * sums] if sums else []) + [size]
 
 
 def stored_bytes(value: Value, use: WeightUse) -> int:

@@ -1,7 +1,7 @@
 """Which layers multiply in reduced arithmetic.
 
-8-bit weights in whole numbers, with activations quantized as they run, to 8 or to 16 bits; float16 weights in half
-precision (halves.py).
+8-bit weights in whole numbers, with activations quantized as they run, to 8 or to 16 bits, and weights of 16 bits with
+such of 16; float16 weights in half precision (halves.py).
 
 A node says so with the attribute REDUCED; lowering then takes the kernel that does: its key ends in di8 or hf16.
 ACTIVATION_BITS says that codes have 16 bits.
@@ -17,9 +17,9 @@ from wherry.graph import Graph, Node, QuantizedValue, Ref, Value
 from wherry.ops.catalog import catalog
 from wherry.ops.rules import ACTIVATION_BITS, REDUCED, WeightUse, composite_op, rule_for
 from wherry.pack.stored import PANEL_WIDTH
-from wherry.quantize.differences import Outputs, likely_difference, rms_difference
-from wherry.quantize.formats import FLOAT16, quantize
-from wherry.quantize.layer_cost import DYNAMIC, FLOATS, WIDE, LayerCost
+from wherry.quantize.differences import Outputs, likely_difference, likely_of_rms, rms_difference
+from wherry.quantize.formats import FLOAT16, INT16, WeightScheme, quantize
+from wherry.quantize.layer_cost import DYNAMIC, FLOATS, WIDE, WIDEST, LayerCost
 from wherry.quantize.search import Choices, Forms, search
 
 _RECURRENT = frozenset({"BlockLSTM", "BlockLSTMV2", "LSTMBlockCell"})
@@ -69,11 +69,11 @@ def _fits(graph: Graph, node: Node) -> bool:
 class ArithmeticReport:
     """Which layers multiply in reduced arithmetic. Errors are of outputs, relative to the largest value.
 
-    layers: how many do; wide_layers: those of them whose activations get codes of 16 bits. error: of all together, None
-    if nobody measured. float_layers: those that stay in float arithmetic, with float16 weights, and the error that each
-    would make alone (all of its kind together, where a model is measured by kinds), root mean square. conclusive: False
-    when the inputs cannot tell, as outputs are beyond the limit even where all layers are left in float arithmetic.
-    halves: in half precision, not in whole numbers.
+    layers: how many do; wide_layers: those of them whose activations get codes of 16 bits; widest_layers: those of
+    these whose weights do, too. error: of all together, None if nobody measured. float_layers: those that stay in float
+    arithmetic, with float16 weights, and the error that each would make alone (all of its kind together, where a model
+    is measured by kinds), root mean square. conclusive: False when the inputs cannot tell, as outputs are beyond the
+    limit even where all layers are left in float arithmetic. halves: in half precision, not in whole numbers.
     """
 
     limit: float
@@ -81,6 +81,7 @@ class ArithmeticReport:
     conclusive: bool = True
     error: float | None = None
     wide_layers: list[str] = field(default_factory=list)
+    widest_layers: list[str] = field(default_factory=list)
     float_layers: dict[str, float] = field(default_factory=dict)
     halves: bool = False
 
@@ -89,6 +90,7 @@ class ArithmeticReport:
 MOST_MEASURED_BYTES = 400 << 20
 # Of the limit: other inputs than those measured may make more of an error.
 _MARGIN = 0.8
+_CODES_OF_A_BYTE = 256  # so much finer are codes of 16 bits
 _SMALL = 0.1  # of the limit: where rounding activations does less, rounding the weights is taken to do as much
 
 
@@ -112,20 +114,30 @@ def fit_arithmetic(
     limit *= _MARGIN
     if error <= limit:
         return report
-    trials = _Trials(graph, layers, originals, run, (DYNAMIC, FLOATS) if halves else (DYNAMIC, WIDE, FLOATS))
+    trials = _Trials(graph, layers, originals, run, not halves)
     report.conclusive = likely_difference(expected, trials.outputs(dict.fromkeys(trials.groups, FLOATS))) <= limit
     if report.conclusive:
         errors = trials.errors(_SMALL * limit)
-        choices = Choices(errors, trials.cost, lambda forms: likely_difference(expected, trials.outputs(forms)), limit)
-        found = search(choices)
+        measured: dict[tuple[str, ...], float] = {}
+
+        def estimate(forms: Forms) -> float:
+            # Who measures two dozen choices on a few outputs, and takes the best that fits, takes one that was lucky
+            # there. What layers do alone says more: each has been measured, and nobody chose among these.
+            error = measured[tuple(forms.values())] = likely_difference(expected, trials.outputs(forms))
+            alone = math.hypot(*(errors[group][form] for group, form in forms.items()))
+            return max(error, math.hypot(error, likely_of_rms(expected, alone)) / math.sqrt(2))
+
+        found = search(Choices(errors, trials.cost, estimate, limit))
         trials.take(found.forms)
         forms = {layer.name: form for name, form in found.forms.items() for layer in trials.groups[name]}
         kinds = {layer.name: name for name, group in trials.groups.items() for layer in group}
-        report.wide_layers = [layer.name for layer in layers if forms[layer.name] == WIDE]
+        report.wide_layers = [layer.name for layer in layers if forms[layer.name] in (WIDE, WIDEST)]
+        report.widest_layers = [layer.name for layer in layers if forms[layer.name] == WIDEST]
         report.float_layers = {
             layer.name: errors[kinds[layer.name]][DYNAMIC] for layer in layers if forms[layer.name] == FLOATS
         }
-        report.layers, report.error = len(layers) - len(report.float_layers), found.error
+        report.layers = len(layers) - len(report.float_layers)
+        report.error = measured[tuple(found.forms.values())]
     else:
         trials.take(dict.fromkeys(trials.groups, DYNAMIC))
     return report
@@ -134,7 +146,7 @@ def fit_arithmetic(
 class _Trials:
     """Groups of layers that take a form together, and a graph with them in one form or another.
 
-    forms: those that there are, from the cheapest to the most exact.
+    codes: layers make codes, of 8 or of 16 bits; otherwise they compute with halves, or floats.
     """
 
     def __init__(
@@ -143,18 +155,23 @@ class _Trials:
         layers: Sequence[Node],
         originals: Mapping[str, Value],
         run: Callable[[Graph], Outputs],
-        forms: Sequence[str],
+        codes: bool,
     ) -> None:
         self.graph = graph
         self.originals = originals
         self.run = run
-        self.forms = forms
+        self.codes = codes
         self.reduced = {name: graph.nodes[name].value for name in originals}
-        self.left: dict[str, Value] = {}  # of layers in float arithmetic
+        self.exact: dict[tuple[str, str], Value] = {}  # (name, format) -> of 16 bits
         large = sum(value.type.nbytes for value in originals.values()) > MOST_MEASURED_BYTES
         self.groups: dict[str, list[Node]] = {}
+        owners: dict[str, str] = {}  # layers that share a weight take a form together
         for layer in layers:
-            self.groups.setdefault(_kind(graph, layer) if large else layer.name, []).append(layer)
+            weights = self._weights([layer])
+            own = _kind(graph, layer) if large else layer.name
+            group = next((owners[name] for name in weights if name in owners), own)
+            owners.update(dict.fromkeys(weights, group))
+            self.groups.setdefault(group, []).append(layer)
         self.costs = {
             name: [LayerCost(graph, layer, FLOAT16.bits // 8) for layer in group] for name, group in self.groups.items()
         }
@@ -164,21 +181,32 @@ class _Trials:
 
     def take(self, forms: Forms) -> None:
         for name, group in self.groups.items():
-            set_arithmetic(group, forms[name] != FLOATS, forms[name] == WIDE)
-            for layer in group:
-                for ref in layer.inputs:
-                    if ref.node in self.originals:
-                        self.graph.nodes[ref.node].value = (
-                            self._left(ref.node) if forms[name] == FLOATS else self.reduced[ref.node]
-                        )
+            set_arithmetic(group, forms[name] != FLOATS, forms[name] in (WIDE, WIDEST))
+            scheme = {FLOATS: FLOAT16, WIDEST: INT16}.get(forms[name])
+            for weight in self._weights(group):
+                self.graph.nodes[weight].value = self._exact(weight, scheme) if scheme else self.reduced[weight]
 
-    def _left(self, name: str) -> Value:
-        """A weight in float16, or a bias as it was."""
-        if not isinstance(self.reduced[name], QuantizedValue):
+    def _weights(self, group: Sequence[Node]) -> list[str]:
+        """Weights, and biases that were corrected."""
+        return [ref.node for layer in group for ref in layer.inputs if ref.node in self.originals]
+
+    def _exact(self, name: str, scheme: WeightScheme) -> Value:
+        """A weight of 16 bits, or a bias as it was."""
+        reduced = self.reduced[name]
+        if not isinstance(reduced, QuantizedValue):
             return self.originals[name]
-        if name not in self.left:
-            self.left[name] = quantize(self.originals[name].numpy(), FLOAT16, -1)
-        return self.left[name]
+        key = name, scheme.format
+        if key not in self.exact:
+            axis = reduced.axis if reduced.axis is not None else -1
+            self.exact[key] = quantize(self.originals[name].numpy(), scheme, axis)
+        return self.exact[key]
+
+    def _can_be_widest(self, group: Sequence[Node]) -> bool:
+        """Recurrent layers have no such form; others must be all that read their weights."""
+        weights = set(self._weights(group))
+        names = {layer.name for layer in group}
+        readers = (node for node in self.graph.nodes.values() if any(ref.node in weights for ref in node.inputs))
+        return not any(layer.op in _RECURRENT for layer in group) and all(node.name in names for node in readers)
 
     def outputs(self, forms: Forms) -> Outputs:
         self.take(forms)
@@ -190,17 +218,20 @@ class _Trials:
         All others have 8-bit weights and wide codes where those are among the forms: trials stay small, and errors add
         up as those of independent causes. small: of rounded activations, below which nobody looks at the weights.
         """
-        base = dict.fromkeys(self.groups, WIDE if WIDE in self.forms else FLOATS)
+        base = dict.fromkeys(self.groups, WIDE if self.codes else FLOATS)
         expected = self.outputs(base)
         found: dict[str, dict[str, float]] = {}
         for name in self.groups:
             activations = rms_difference(expected, self.outputs({**base, name: DYNAMIC}))
             found[name] = {DYNAMIC: activations, FLOATS: 0.0}
-            if WIDE in self.forms:
+            if self.codes:
                 weights = activations
                 if activations > small:
                     weights = rms_difference(expected, self.outputs({**base, name: FLOATS}))
-                found[name] = {DYNAMIC: math.hypot(activations, weights), WIDE: weights, FLOATS: 0.0}
+                both = math.hypot(activations, weights)
+                found[name] = {DYNAMIC: both, WIDE: weights, FLOATS: 0.0}
+                if self._can_be_widest(self.groups[name]):
+                    found[name][WIDEST] = both / _CODES_OF_A_BYTE
         return found
 
 

@@ -30,6 +30,11 @@ def likely_difference(expected: Outputs, found: Outputs) -> float:
     )  # fmt: skip
 
 
+def likely_of_rms(expected: Outputs, rms: float) -> float:
+    """The largest difference to expect of as many values, where their root mean square is this."""
+    return max((likely_largest(0.0, rms, len(expected) * value.size) for value in expected[0].values()), default=0.0)
+
+
 def _rms(part: np.ndarray) -> float:
     return float(np.sqrt(np.mean(np.square(part)))) if part.size else 0.0
 

@@ -53,6 +53,8 @@ class WeightScheme:
 
 
 FLOAT16 = WeightScheme("float16", 16, False)
+INT16 = WeightScheme("int16", 16, True)  # of layers whose outputs show to need it
+_LARGEST_CODE = {"int8": 127, "int16": 127 * 255 + 127}  # of int16, what two bytes can be (cpp/math/qgemm.h)
 
 
 def parse_scheme(text: str | None) -> WeightScheme | None:
@@ -88,13 +90,15 @@ def quantize(values: np.ndarray, scheme: WeightScheme, axis: int) -> QuantizedVa
         codes = np.clip(values, -largest, largest).astype(np.float16)
         return QuantizedValue(kind, codes, np.ones(1, np.float32), None, None, "float16", 16)
     others = tuple(i for i in range(values.ndim) if i != axis) if scheme.per_channel else None
-    if scheme.format == "int8":
-        scale = (np.abs(values).max(axis=others) / 127.0).astype(np.float32).reshape(-1)
+    if scheme.format in _LARGEST_CODE:
+        top = _LARGEST_CODE[scheme.format]
+        scale = (np.abs(values).max(axis=others) / float(top)).astype(np.float32).reshape(-1)
         scale[scale < np.finfo(np.float32).tiny] = 1.0  # all zeros, or too small for a normal scale
         steps = _along(scale, values.ndim, axis)
         codes = np.rint(values / steps)
-        np.clip(codes, -127, 127, out=codes)
-        return QuantizedValue(kind, codes.astype(np.int8), scale, None, axis, "int8", 8)
+        np.clip(codes, -top, top, out=codes)
+        kept = codes.astype(np.int8 if scheme.bits == 8 else np.int16)
+        return QuantizedValue(kind, kept, scale, None, axis, scheme.format, scheme.bits)
     low = values.min(axis=others).astype(np.float32).reshape(-1)
     high = values.max(axis=others).astype(np.float32).reshape(-1)
     top = (1 << scheme.bits) - 1

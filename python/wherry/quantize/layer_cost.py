@@ -1,9 +1,10 @@
 """What a layer costs in each of its forms, in nanoseconds of one core: a model, so that the same model is compiled to
 the same pack everywhere.
 
-The rates are those of a core with 512-bit vectors, on which `make bench-peers` was run, without AMX's integer
-products. On other cores they change together, but where there is no dot product: products of codes are twice as fast
-as those of floats there at best. Bytes of weights count as reading them from storage at 2 GB/s.
+The rates are those of a core with AMX, on which `make bench-peers` is run, fitted to Contect's 554 layers in each of
+their forms. Where there are dot products only, codes gain less, but all their forms are as fast as floats at least.
+Where there are none, products of codes are twice as fast as those of floats at best. Bytes of weights count as reading
+them from storage at 2 GB/s.
 """
 
 from __future__ import annotations
@@ -15,14 +16,18 @@ from wherry.ops.cost import macs
 from wherry.ops.rules import WeightUse, composite_op, rule_for
 
 # Forms of a layer, from the cheapest to the most exact: 8-bit codes of fixed scales, codes made as it runs, those of
-# 16 bits, floats.
-CODES, DYNAMIC, WIDE, FLOATS = "codes", "dynamic", "wide", "float"
+# 16 bits, these with weights of 16 bits too, floats.
+CODES, DYNAMIC, WIDE, WIDEST, FLOATS = "codes", "dynamic", "wide", "widest", "float"
 
-_PRODUCTS = {CODES: 600.0, DYNAMIC: 600.0, WIDE: 300.0, FLOATS: 85.0}  # multiply-adds
-_DEPTHWISE = {CODES: 50.0, DYNAMIC: 40.0, WIDE: 40.0, FLOATS: 40.0}
+_PRODUCTS = {CODES: 1300.0, DYNAMIC: 1300.0, WIDE: 730.0, WIDEST: 480.0, FLOATS: 75.0}  # multiply-adds
+_DEPTHWISE = {CODES: 50.0, DYNAMIC: 40.0, WIDE: 40.0, WIDEST: 40.0, FLOATS: 40.0}
 _BYTES = 25.0  # of activations
+_SUMS = 6.6  # joined where codes have several planes of bytes
+_MORE_SUMS = {WIDE: 1, WIDEST: 3}  # for each output
+_LINES = 0.22  # of an image, copied to patches of codes
+_PLANES = {CODES: 1, DYNAMIC: 1, WIDE: 2, WIDEST: 2}  # of bytes, of such patches
 _QUANTIZED = 6.0  # values whose range is found and whose codes are made as a layer runs
-_READ = 16.0  # bytes of weights from memory: products wait for them
+_READ = 16.0  # bytes of weights from memory
 _STORED = 2.0  # bytes of a pack
 
 
@@ -40,6 +45,11 @@ class LayerCost:
         self.read = sum(math.prod(shapes[i]) for i in activations)
         self.written = math.prod(shapes[-1])
         self.weights = sum(math.prod(shapes[i]) for i in weights)
+        self.lines = sum(
+            math.prod(shapes[-1][:3]) * shapes[i][0]
+            for i, use in weights.items()
+            if use is WeightUse.FILTER and math.prod(shapes[i][:2]) > 1
+        )
         self.float_bytes = float_bytes
 
     def of(self, form: str, reads_floats: bool = True, writes_floats: bool = True) -> float:
@@ -47,12 +57,13 @@ class LayerCost:
 
         A layer on codes that reads floats waits for a step that makes codes of them.
         """
-        weight_bytes = self.weights * (self.float_bytes if form == FLOATS else 1)
-        time = max(self.macs / self.rates[form], weight_bytes / _READ)
+        weight_bytes = self.weights * {FLOATS: self.float_bytes, WIDEST: 2}.get(form, 1)
+        time = self.macs / self.rates[form] + weight_bytes / _READ + _MORE_SUMS.get(form, 0) * self.written / _SUMS
         if form == CODES:
             time += (self.read * (6 if reads_floats else 1) + self.written * (4 if writes_floats else 1)) / _BYTES
         else:
             time += 4 * (self.read + self.written) / _BYTES
-        if form in (DYNAMIC, WIDE):
+        if form in (DYNAMIC, WIDE, WIDEST):
             time += self.read / _QUANTIZED
+        time += _PLANES.get(form, 0) * self.lines / _LINES
         return time + weight_bytes / _STORED
