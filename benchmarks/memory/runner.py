@@ -1,4 +1,4 @@
-"""The native runner: a C program with the library that holds these packs' kernels, and nothing else in its process."""
+"""The native runner: a C program with libwherry.a in it, which holds these packs' kernels. The C library is shared."""
 
 from __future__ import annotations
 
@@ -50,6 +50,17 @@ class Runner:
     def run(self, model: Model, budget: int | None, repeat: int = 1) -> NativeRun:
         """Raises CaseFailed."""
         return self.result(common.run_process(self.command(model, budget, repeat))[0])
+
+
+def all_in_one(runner: Runner) -> Runner:
+    """The same program with the C library linked in too. Raises CaseFailed where there is none to link."""
+    library = runner.program.parents[1]
+    tools = common.ROOT / "cpp" / "tools"
+    sources = [str(tools / name) for name in ("npy.c", "options.c", "wherry_run.c")]
+    program = FOLDER / "wherry_run_static"
+    options = ["-O2", "-static", "-s", "-Wl,--gc-sections", f"-I{library / 'include'}", "-o", str(program)]
+    common.run_process(["cc", *sources, str(library / "lib" / "libwherry.a"), "-lm", "-lpthread", *options])
+    return Runner(program, runner.outputs)
 
 
 def file_stem(output: str) -> str:

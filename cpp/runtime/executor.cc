@@ -68,10 +68,7 @@ Status Executor::Open(const ExecutorOptions& options) {
   WHERRY_RETURN_IF_ERROR(PlanMemory());
   WHERRY_RETURN_IF_ERROR(
       SetMemoryBudget(options.memory_budget != 0 ? options.memory_budget : pack_.plan[0].memory_budget));
-  if (arena_most_ > 0) {
-    arena_ = static_cast<std::byte*>(platform::AllocatePages(arena_most_));
-    if (arena_ == nullptr) return errors_.Fail(Code::kOutOfMemory, "no memory for an arena of %zu bytes", arena_most_);
-  }
+  if (arena_most_ > 0) WHERRY_RETURN_IF_ERROR(AllocateArena());
   for (size_t i = 0; i < tensors_.size(); ++i) {
     if (PlaceOf(pack_.tensors[i]) == format::Place::kArena) tensors_[i].data = arena_ + pack_.tensors[i].offset;
   }

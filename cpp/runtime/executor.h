@@ -102,6 +102,7 @@ class Executor {
   size_t ScratchBytes(size_t step, uint64_t limit);
   static size_t ScratchBytesOf(void* self, size_t step, uint64_t limit);
   Status PlanMemory();
+  Status AllocateArena();
   Status PlaceFor(uint64_t budget, bool thrifty);
   Status UseScratch(Span<const StepScratch> scratch, size_t end);
   uint64_t FixedBytes(size_t arena_end) const;

@@ -44,6 +44,18 @@ Status Executor::PlanMemory() {
   }
   return Status::Ok();
 }
+// For any budget that may come; where the system has no such range, for those of the plain plan.
+Status Executor::AllocateArena() {
+  arena_ = static_cast<std::byte*>(platform::AllocatePages(arena_most_));
+  if (arena_ == nullptr && !thrifty_ && arena_end_ < arena_most_) {
+    arena_most_ = arena_end_;
+    thrifty_needed_ = ~uint64_t{0};
+    arena_ = static_cast<std::byte*>(platform::AllocatePages(arena_most_));
+  }
+  if (arena_ != nullptr || arena_most_ == 0) return Status::Ok();
+  return errors_.Fail(Code::kOutOfMemory, "no memory for an arena of %zu bytes", arena_most_);
+}
+
 // Takes places that were found, and tells kernels whose limit is another one.
 Status Executor::UseScratch(Span<const StepScratch> scratch, size_t end) {
   for (size_t i = 0; i < scratch.size(); ++i) {

@@ -110,7 +110,7 @@ Status Streamer::SizeSteps(ErrorSink& errors) {
     const uint32_t step = uses_[u].step;
     uint64_t bytes = 0;
     for (; u < uses_.size() && uses_[u].step == step; ++u) bytes += segment_bytes_[uses_[u].segment];
-    step_bytes_[step] = pack_->steps[step].num_inputs <= kMostInputs ? bytes : 0;
+    step_bytes_[step] = pack_->steps[step].num_inputs <= kMostInputs && bytes <= kMostElsewhere ? bytes : 0;
   }
   return Status::Ok();
 }

@@ -51,7 +51,7 @@ class Streamer {
   // SetLimit says otherwise. `file` and `pack` must outlive this object.
   Status Open(const platform::File& file, const Pack& pack, PageCache page_cache, ErrorSink& errors);
 
-  // Bytes that a step's weights take one behind the other; 0 where there are too many of them for Read.
+  // Bytes that a step's weights take one behind the other; 0 where they are too many for Read.
   uint64_t step_bytes(uint64_t step) const { return step_bytes_[step]; }
   // Says that there is room for them elsewhere while the step runs. SetLimit makes use of it from then on.
   void SetRoom(uint64_t step, bool has_room) { has_room_[step] = has_room; }
@@ -128,7 +128,9 @@ class Streamer {
     }
   };
 
-  static constexpr uint64_t kMostInputs = 64;  // of a step that can have room elsewhere
+  // Of a step that can have room elsewhere.
+  static constexpr uint64_t kMostInputs = 64;
+  static constexpr uint64_t kMostElsewhere = uint64_t{1} << (sizeof(size_t) > 4 ? 46 : 30);  // bytes
   static constexpr char kDamaged[] =
       "the pack is damaged: segment %u does not match its checksum; compile it again or copy it again";
   static constexpr char kUnreadable[] = "%llu bytes of weights cannot be read: %s";
