@@ -227,7 +227,7 @@ def compile(
     provenance = _provenance(model, graph, quantize)
     if report is not None and report.static is not None:
         provenance["calibration"] = report.static.calibration
-        for form in ("dynamic", "float"):
+        for form in ("dynamic", "wide", "float"):
             provenance[f"{form} layers"] = ", ".join(report.static.names_of(form)) or "none"
     if budget:
         cut, needed = _write_within(program, path, budget, provenance, threads)

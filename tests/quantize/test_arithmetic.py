@@ -11,8 +11,9 @@ from wherry import compiler
 from wherry.graph import Ref
 from wherry.passes import optimise
 from wherry.quantize import arithmetic, integer_layers, parse_scheme, quantize_weights
-from wherry.quantize.arithmetic import MAX_DEPTH, _kind
+from wherry.quantize.arithmetic import MAX_DEPTH
 from wherry.quantize.bias import correct_biases, input_means
+from wherry.quantize.layer_cost import kind_of
 
 
 def network(deep: int = 64) -> wherry.Graph:
@@ -78,9 +79,9 @@ def test_layers_get_finer_codes_until_outputs_are_close(
 def test_layers_of_one_kind_take_a_form_together() -> None:
     graph = biased()
     optimise(graph)
-    kinds = [_kind(graph, node) for node in graph.topological() if node.op == "_FusedConv2D"]
+    kinds = [kind_of(graph, node) for node in graph.topological() if node.op == "_FusedConv2D"]
     assert len(set(kinds)) == len(kinds) == 2  # other shapes
-    assert kinds == [_kind(graph, node) for node in graph.topological() if node.op == "_FusedConv2D"]
+    assert kinds == [kind_of(graph, node) for node in graph.topological() if node.op == "_FusedConv2D"]
 
 
 def test_layers_go_back_to_floats_until_outputs_are_close(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,13 +7,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 import wherry
 from wherry.compiler import optimised
 from wherry.errors import UsageError
-from wherry.graph import Graph, Ref
+from wherry.graph import Graph, QuantizedValue, Ref
+from wherry.quantize.formats import WeightScheme, quantize
+from wherry.quantize.static import rounded, trials
 from wherry.quantize.static.apply import quantize_static
 from wherry.quantize.static.ranges import Observed, Scale, parse_calibration, scale_of
 from wherry.quantize.static.samples import Samples
@@ -183,6 +186,53 @@ def test_codes_that_are_made_as_a_layer_runs(tmp_path: Path) -> None:
         errors.append(report.quantize.static.error)
     assert errors[1] <= 0.01 < errors[0]
     assert "Conv2D_f32_di8" in report.kernels and report.quantize.static.names_of("dynamic")
+
+
+def recurrent() -> Graph:
+    """Three convolutions of one kind after another one, an LSTM, a product."""
+    keras.utils.set_random_seed(4)
+    x = keras.Input((12, 12, 3), batch_size=1, name="x")
+    y = keras.layers.Conv2D(64, 3, strides=2, activation="relu", bias_initializer="ones")(x)
+    for _ in range(3):
+        y = keras.layers.Conv2D(64, 1, activation="relu", bias_initializer="ones")(y)
+    y = keras.layers.LSTM(32)(keras.layers.Reshape((25, 64))(y))
+    return wherry.load(keras.Model(x, keras.layers.Dense(64, bias_initializer="ones")(y)))
+
+
+@pytest.mark.parametrize("large", [False, True])
+def test_layers_take_exacter_forms_until_the_outputs_fit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, large: bool
+) -> None:
+    """Each weight is rounded once to 8 bits, and in large models once to halves, however many trials there are."""
+    monkeypatch.setattr(trials, "MOST_MEASURED_BYTES", 0 if large else 1 << 30)
+    made: list[tuple[str, tuple[int, ...]]] = []
+
+    def counted(values: np.ndarray, scheme: WeightScheme, axis: int) -> QuantizedValue:
+        made.append((scheme.format, values.shape))
+        return quantize(values, scheme, axis)
+
+    monkeypatch.setattr(rounded, "quantize", counted)
+    forms: set[str] = set()
+    for tolerance in (0.1, 0.002, 0.001, 0.0005):
+        made.clear()
+        report = wherry.compile(
+            recurrent(), tmp_path / "m.wherry", quantize="int8-static", tolerance=tolerance,
+            calibrate={"x": images(16, shape=(1, 12, 12, 3))},
+        )  # fmt: skip
+        assert report.quantize is not None and report.quantize.static is not None
+        static = report.quantize.static
+        assert static.error <= tolerance
+        held = {layer.name: layer.form for layer in static.left}
+        convolutions = [layer.form for layer in static.left if layer.op == "_FusedConv2D"]
+        assert not large or len(set(convolutions[-3:])) <= 1  # those of one kind
+        lstm = [form for name, form in held.items() if "lstm" in name]
+        assert static.layers == 5 - len(held) + len(lstm)
+        assert ("BlockLSTMV2_f32_di8" in report.kernels) == (lstm != ["float"])
+        assert any(key.endswith("_wf16") for key in report.kernels) == (large and "float" in held.values())
+        assert sum(format == "int8" for format, _ in made) == 6
+        assert sum(format == "float16" for format, _ in made) in ((0, 6) if large else (0,))
+        forms |= set(held.values())
+    assert {"wide", "float"} <= forms
 
 
 def test_what_has_no_kernel_on_codes_stays_float32(tmp_path: Path) -> None:

@@ -127,17 +127,24 @@ def show(report: CompileReport) -> None:
     print("  " + ", ".join(f"{name} {seconds:.1f} s" for name, seconds in report.seconds.items()))
 
 
+_FORMS = {
+    "dynamic": "on codes made as they run",
+    "wide": "on codes of 16 bits made as they run",
+    "float": "in float arithmetic",
+}
+
+
 def show_static(static: StaticReport) -> None:
     layers, left = counted(static.layers, "layer"), len(static.left)
     print(f"  {layers} and {counted(static.tensors, 'tensor')} in 8 bits, scales by {static.calibration} on "
           f"{counted(static.samples, 'sample')}: outputs differ by {static.error:.2%}")  # fmt: skip
     if static.error > static.tolerance:
-        print(f"  more than the {static.tolerance:.2%} asked for: the model is too large to choose among its layers")
-    for form, how in (("dynamic", "on codes made as they run"), ("float", "in float arithmetic")):
+        print(f"  more than the {static.tolerance:.2%} asked for, which float arithmetic does not reach either")
+    for form, how in _FORMS.items():
         if names := static.names_of(form):
             print(f"  {counted(len(names), 'layer')} {how}, as outputs may differ by {static.tolerance:.2%}")
     for layer in sorted(static.left, key=lambda found: -found.error)[:5]:
-        print(f"    {layer.name} ({layer.op}, {layer.form}): on fixed scales alone it changes outputs by "
-              f"{layer.error:.2%} rms")  # fmt: skip
+        print(f"    {layer.name} ({layer.op}, {layer.form}): alone it changes outputs by {layer.error:.2%} rms "
+              "in its cheapest form")  # fmt: skip
     if left > 5:
         print(f"    and {left - 5} more (--json lists all)")

@@ -44,10 +44,12 @@ class QuantizeReport:
 
 @dataclass(frozen=True)
 class LeftLayer:
-    """A layer that does not compute on codes of fixed scales although it could, and why.
+    """A layer that does not compute in the cheapest form that it could have, and why.
 
-    form: "dynamic" (8-bit weights, codes of activations made as it runs) or "float".
-    error: what it alone does to the outputs on codes of fixed scales, root mean square relative to the largest value.
+    That is codes of fixed scales, or where there is no kernel for them, as of LSTMs, codes made as it runs.
+    form: "dynamic" (8-bit weights, codes of activations made as it runs), "wide" (these with 16 bits) or "float".
+    error: what it (or all of its group) does alone to the outputs in the cheapest form, root mean square relative to
+    the largest value.
     """
 
     name: str

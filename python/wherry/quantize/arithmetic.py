@@ -13,13 +13,13 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from wherry.graph import Graph, Node, QuantizedValue, Ref, Value
+from wherry.graph import Graph, Node, QuantizedValue, Value
 from wherry.ops.catalog import catalog
 from wherry.ops.rules import ACTIVATION_BITS, REDUCED, WeightUse, composite_op, rule_for
 from wherry.pack.stored import PANEL_WIDTH
 from wherry.quantize.differences import Outputs, likely_difference, likely_of_rms, rms_difference
 from wherry.quantize.formats import FLOAT16, INT16, WeightScheme, quantize
-from wherry.quantize.layer_cost import DYNAMIC, FLOATS, WIDE, WIDEST, LayerCost
+from wherry.quantize.layer_cost import DYNAMIC, FLOATS, WIDE, WIDEST, LayerCost, kind_of
 from wherry.quantize.search import Choices, Forms, search
 
 _RECURRENT = frozenset({"BlockLSTM", "BlockLSTMV2", "LSTMBlockCell"})
@@ -168,7 +168,7 @@ class _Trials:
         owners: dict[str, str] = {}  # layers that share a weight take a form together
         for layer in layers:
             weights = self._weights([layer])
-            own = _kind(graph, layer) if large else layer.name
+            own = kind_of(graph, layer) if large else layer.name
             group = next((owners[name] for name in weights if name in owners), own)
             owners.update(dict.fromkeys(weights, group))
             self.groups.setdefault(group, []).append(layer)
@@ -234,8 +234,3 @@ class _Trials:
                     found[name][WIDEST] = both / _CODES_OF_A_BYTE
         return found
 
-
-def _kind(graph: Graph, layer: Node) -> str:
-    """The same for layers that compute the same with other weights."""
-    refs = [*layer.inputs, Ref(layer.name)]
-    return f"{composite_op(layer.op, layer.attrs)} {[graph.type_of(ref).shape for ref in refs]}"

@@ -13,19 +13,19 @@ Outputs = Sequence[Mapping[str, np.ndarray]]  # by name, for each batch
 
 def largest_differences(expected: Outputs, found: Outputs) -> dict[str, float]:
     """Output -> the largest."""
-    return {name: float(np.abs(part).max(initial=0.0)) for name, part in _relative(expected, found).items()}
+    return {name: float(np.abs(part).max(initial=0.0)) for name, part in relative_differences(expected, found).items()}
 
 
 def rms_difference(expected: Outputs, found: Outputs) -> float:
     """Root mean square, of the output where it is largest."""
-    return max((_rms(part) for part in _relative(expected, found).values()), default=0.0)
+    return max((rms(part) for part in relative_differences(expected, found).values()), default=0.0)
 
 
 def likely_difference(expected: Outputs, found: Outputs) -> float:
     """The largest difference to expect of any output, on these inputs or as many others."""
     return max(
-        (likely_largest(float(np.abs(part).max(initial=0.0)), _rms(part), part.size)
-         for part in _relative(expected, found).values()),
+        (likely_largest(float(np.abs(part).max(initial=0.0)), rms(part), part.size)
+         for part in relative_differences(expected, found).values()),
         default=0.0,
     )  # fmt: skip
 
@@ -35,11 +35,12 @@ def likely_of_rms(expected: Outputs, rms: float) -> float:
     return max((likely_largest(0.0, rms, len(expected) * value.size) for value in expected[0].values()), default=0.0)
 
 
-def _rms(part: np.ndarray) -> float:
+def rms(part: np.ndarray) -> float:
     return float(np.sqrt(np.mean(np.square(part)))) if part.size else 0.0
 
 
-def _relative(expected: Outputs, found: Outputs) -> dict[str, np.ndarray]:
+def relative_differences(expected: Outputs, found: Outputs) -> dict[str, np.ndarray]:
+    """Output -> of every value."""
     relative = {}
     for name in expected[0]:
         before = np.stack([batch[name] for batch in expected]).astype(np.float64)

@@ -67,3 +67,9 @@ class LayerCost:
             time += self.read / _QUANTIZED
         time += _PLANES.get(form, 0) * self.lines / _LINES
         return time + weight_bytes / _STORED
+
+
+def kind_of(graph: Graph, layer: Node) -> str:
+    """The same for layers that compute the same with other weights."""
+    refs = [*layer.inputs, Ref(layer.name)]
+    return f"{composite_op(layer.op, layer.attrs)} {[graph.type_of(ref).shape for ref in refs]}"

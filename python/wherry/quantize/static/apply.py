@@ -3,23 +3,33 @@ too far off them again: to codes that are made as they run, or to float arithmet
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from wherry.graph import Graph, QuantizedValue
-from wherry.quantize.apply import LeftLayer, QuantizeReport, StaticReport, measure_weight
-from wherry.quantize.arithmetic import MOST_MEASURED_BYTES
+from wherry.quantize.apply import (
+    LeftLayer,
+    QuantizeReport,
+    StaticReport,
+    TensorError,
+    count_weight_bytes,
+    measure_weight,
+)
+from wherry.quantize.differences import Outputs, largest_differences, rms_difference
 from wherry.quantize.formats import STATIC
-from wherry.quantize.layer_cost import CODES, DYNAMIC, FLOATS, LayerCost
+from wherry.quantize.layer_cost import CODES, DYNAMIC, FLOATS, WIDE, LayerCost, kind_of
 from wherry.quantize.search import Choices, Forms, groups_of, search
 from wherry.quantize.static import layers
 from wherry.quantize.static.ranges import Calibration
+from wherry.quantize.static.rewrite import Rewritten
 from wherry.quantize.static.samples import Samples
 from wherry.quantize.static.trials import Trials
 
 TOLERANCE = 0.02
 _MARGIN = 0.9  # of the tolerance is used when layers are chosen: other inputs than the samples give other errors
+_ALONE = 6  # batches on which one group's part in the error is measured
 _GROUPS = 64  # of neighbouring layers, each measured alone in every form: so many runs over samples
 _NEGLIGIBLE = 0.05  # of the limit: groups whose root mean square errors together are less keep to codes
 _REASON = "the outputs would differ by more than the tolerance"
@@ -31,81 +41,117 @@ def quantize_static(
     """Rewrites an optimised graph in place. The graph still converts to a GraphDef that TensorFlow runs.
 
     tolerance: the largest difference of an output on the samples, relative to its largest value. Where it is larger,
-    layers take other forms, those first that lose least time for what they do to the outputs. Graphs of
-    more than MOST_MEASURED_BYTES keep all layers on codes: to measure a layer alone, the whole is packed.
+    layers take other forms, those first that lose least time for what they do to the outputs.
     """
     trials = Trials(graph, samples, calibration)
     static = StaticReport(str(calibration), samples.count, tolerance)
-    made, rewritten, report = trials.rewritten({})
-    outputs = trials.errors(made)[0]
-    values = [node.value for node in graph.nodes.values() if node.value is not None]
-    small = sum(value.type.nbytes for value in values) <= MOST_MEASURED_BYTES
-    if max(outputs.values(), default=0.0) > tolerance and small:
+    made, rewritten = trials.rewritten({})
+    outputs = largest_differences(trials.expected, trials.outputs(made))
+    if max(outputs.values(), default=0.0) > tolerance:
         groups = _Groups(trials)
         forms = groups.layer_forms(search(groups.choices(_MARGIN * tolerance)).forms)
         static.left = [
             LeftLayer(name, layers.op_of(graph.nodes[name]), form, groups.error_of(name), _REASON)
             for name, form in forms.items()
-            if form != CODES
+            if form != trials.form_of(name, CODES)
         ]
-        made, rewritten, report = trials.rewritten(forms)
-        outputs = trials.errors(made)[0]
+        made, rewritten = trials.rewritten(forms)
+        outputs = largest_differences(trials.expected, trials.outputs(made))
     static.error = max(outputs.values(), default=0.0)
-    static.layers, static.tensors = len(trials.linear) - len(static.left), rewritten.tensors
-    report.scheme, report.outputs, report.static = STATIC, outputs, static
-    before = {name: graph.nodes[name].value for name in rewritten.weights.values()}
-    for codes, name in rewritten.weights.items():
-        value, held = made.nodes[codes].value, before[name]
-        assert held is not None and isinstance(value, QuantizedValue)
-        array = held.numpy()
-        if array.shape != value.type.shape:
-            array = array.T
-        report.tensors.append(measure_weight(name, np.ascontiguousarray(array), value))
+    static.layers = len(set(trials.linear).difference(layer.name for layer in static.left))
+    static.tensors = rewritten.tensors
+    report = QuantizeReport(STATIC, [*trials.other_errors, *_weight_errors(graph, made, rewritten)])
+    report.outputs, report.static = outputs, static
+    count_weight_bytes(made, report)
     graph.nodes, graph.outputs, graph.functions = made.nodes, made.outputs, made.functions
     return report
 
 
+def _weight_errors(graph: Graph, made: Graph, rewritten: Rewritten) -> list[TensorError]:
+    """What became of the weights of layers."""
+    sources = {**rewritten.weights, **{name: name for name in rewritten.halves}}
+    found = []
+    for codes, name in sources.items():
+        value, held = made.nodes[codes].value, graph.nodes[name].value
+        assert held is not None and isinstance(value, QuantizedValue)
+        array = held.numpy()
+        if array.shape != value.type.shape:
+            array = array.T
+        found.append(measure_weight(name, np.ascontiguousarray(array), value))
+    return found
+
+
 class _Groups:
-    """Groups of neighbouring layers, which take a form together."""
+    """Groups of layers that take a form together: neighbours, or in large models, layers of one kind.
+
+    A group is measured alone beside others in one form, `_base`: in floats, or in large models, where that takes much
+    time, with 8-bit weights and codes of 16 bits.
+    """
 
     def __init__(self, trials: Trials) -> None:
         self.trials = trials
         graph = trials.graph
-        self.groups = {str(number): names for number, names in enumerate(groups_of(trials.linear, _GROUPS))}
+        self.large = trials.large
+        self.names = [*trials.linear, *trials.reducible]
+        self.groups: dict[str, list[str]] = {}
+        if not self.large:
+            self.groups = {str(number): names for number, names in enumerate(groups_of(trials.linear, _GROUPS))}
+        for name in self.names if self.large else trials.reducible:
+            self.groups.setdefault(kind_of(graph, graph.nodes[name]), []).append(name)
         self.group_of = {name: group for group, names in self.groups.items() for name in names}
-        self.depthwise = {name for name in trials.linear if layers.op_of(graph.nodes[name]) in layers.DEPTHWISE}
-        self.costs = {name: LayerCost(graph, graph.nodes[name]) for name in trials.linear}
-        self.sources = _linear_sources(graph, trials.linear)
-        self.readers: dict[str, list[str]] = {name: [] for name in trials.linear}
+        self.costs = {name: LayerCost(graph, graph.nodes[name], 2 if self.large else 4) for name in self.names}
+        self.sources = _linear_sources(graph, self.names)
+        self.readers: dict[str, list[str]] = {name: [] for name in self.names}
         for name, sources in self.sources.items():
             for source in sources:
                 self.readers.setdefault(source, []).append(name)
         self.errors: dict[str, dict[str, float]] = {}
+        self._base = {group: WIDE if self.large and WIDE in self._forms(group) else FLOATS for group in self.groups}
+        self._expected = self._outputs(self._base)
 
     def choices(self, limit: float) -> Choices:
-        """Measures every group alone: all on codes, and those whose errors count in their other forms too."""
-        measure = self.trials.error_alone
-        alone = {group: measure(names, CODES) for group, names in self.groups.items()}
+        """Measures every group alone: all in their cheapest form, and those whose errors count in the others too."""
+        cheapest = {group: self._moved(group, self._forms(group)[0]) for group in self.groups}
         left = (_NEGLIGIBLE * limit) ** 2
-        for group in sorted(alone, key=alone.__getitem__):
-            left -= alone[group] ** 2
-            self.errors[group] = {CODES: alone[group]}
+        found: dict[str, dict[str, float]] = {}
+        for group in sorted(cheapest, key=cheapest.__getitem__):
+            left -= cheapest[group] ** 2
+            found[group] = {self._forms(group)[0]: cheapest[group]}
             if left < 0:
-                if not self.depthwise.issuperset(self.groups[group]):
-                    self.errors[group][DYNAMIC] = measure(self.groups[group], DYNAMIC)
-                self.errors[group][FLOATS] = 0.0
-        errors = {group: self.errors[group] for group in self.groups}
-        return Choices(errors, self._cost, lambda forms: self.trials.likely_error(self.layer_forms(forms)), limit)
+                found[group] = self._finer(group, found[group])
+        self.errors.update((group, found[group]) for group in self.groups)
+        return Choices(self.errors, self._cost, lambda forms: self.trials.likely_error(self.layer_forms(forms)), limit)
+
+    def _forms(self, group: str) -> list[str]:
+        """Those that some layer of a group can have, from the cheapest to the most exact, but for floats."""
+        form_of = self.trials.form_of
+        return [form for form in (CODES, DYNAMIC, WIDE) if any(form_of(n, form) == form for n in self.groups[group])]
+
+    def _finer(self, group: str, moved: Mapping[str, float]) -> dict[str, float]:
+        """The error of a group in each form. moved: by how much it moves outputs in the cheapest one."""
+        forms = [form for form in self._forms(group) if form != self._base[group]]
+        errors = {form: moved[form] if form in moved else self._moved(group, form) for form in forms}
+        if self._base[group] == WIDE:
+            weights = self._moved(group, FLOATS)
+            errors = {form: math.hypot(error, weights) for form, error in errors.items()}
+            errors[WIDE] = weights
+        return {**errors, FLOATS: 0.0}
+
+    def _moved(self, group: str, form: str) -> float:
+        """What outputs change by, root mean square, when a group takes a form and all others keep theirs."""
+        return rms_difference(self._expected, self._outputs({**self._base, group: form}))
+
+    def _outputs(self, forms: Forms) -> Outputs:
+        return self.trials.outputs(self.trials.rewritten(self.layer_forms(forms))[0], _ALONE)
 
     def error_of(self, name: str) -> float:
-        return self.errors[self.group_of[name]][CODES]
+        return next(iter(self.errors[self.group_of[name]].values()))
 
     def layer_forms(self, forms: Forms) -> Forms:
-        return {name: self._form(name, forms) for name in self.trials.linear}
+        return {name: self._form(name, forms) for name in self.names}
 
     def _form(self, name: str, forms: Forms) -> str:
-        form = forms[self.group_of[name]]
-        return FLOATS if form == DYNAMIC and name in self.depthwise else form
+        return self.trials.form_of(name, forms[self.group_of[name]])
 
     def _cost(self, group: str, form: str, forms: Forms) -> float:
         """Of its layers, and what a change of its form costs its neighbours."""

@@ -14,9 +14,7 @@ import numpy as np
 
 from wherry.graph import Graph, Node, Ref
 from wherry.quantize.static import layers
-from wherry.quantize.static.observe import visit
 from wherry.quantize.static.ranges import Scale
-from wherry.quantize.static.samples import Samples
 
 
 @dataclass(frozen=True)
@@ -27,27 +25,32 @@ class Means:
     codes: np.ndarray
 
 
-def means_of(graph: Graph, scales: Mapping[Ref, Scale], samples: Samples) -> dict[Ref, Means]:
-    """The means of every tensor that has a scale."""
-    sums: dict[Ref, tuple[np.ndarray, np.ndarray, int]] = {}
+class MeanSums:
+    """Adds up what the means of a tensor are made of. scale: of its codes."""
 
-    def see(ref: Ref, values: np.ndarray) -> None:
+    def __init__(self, scale: Scale) -> None:
+        self._scale = scale
+        self._values: np.ndarray = np.zeros(1)
+        self._steps: np.ndarray = np.zeros(1)  # of the codes, from that of 0
+        self._count = 0
+
+    def see(self, values: np.ndarray) -> None:
         flat = values.reshape(-1, values.shape[-1]) if values.ndim else values.reshape(1, 1)
-        read = scales[ref].values(scales[ref].codes(flat))
-        total, coded, count = sums.get(ref, (np.zeros(1), np.zeros(1), 0))
-        sums[ref] = total + flat.sum(0, dtype=np.float64), coded + read.sum(0, dtype=np.float64), count + len(flat)
+        self._values = self._values + flat.sum(0, dtype=np.float64)
+        self._steps = self._steps + self._scale.steps(flat).sum(0, dtype=np.float64)
+        self._count += len(flat)
 
-    visit(graph, list(scales), samples.batches, see)
-    return {ref: Means(total / count, coded / count) for ref, (total, coded, count) in sums.items()}
+    def means(self) -> Means:
+        return Means(self._values / self._count, self._steps * self._scale.scale / self._count)
 
 
-def corrected_bias(
-    graph: Graph, node: Node, weight: np.ndarray, rounded: np.ndarray, means: Mapping[Ref, Means], codes: bool = True
-) -> np.ndarray | None:
+def corrected_biases(
+    graph: Graph, node: Node, weight: np.ndarray, rounded: np.ndarray, means: Mapping[Ref, Means]
+) -> tuple[np.ndarray, np.ndarray] | None:
     """The bias of a layer whose weight is rounded, or None where it has none or the means are not known.
 
-    weight and rounded: [K, N] of a product (never transposed), or a filter of a convolution. codes: the layer reads
-    codes of a fixed scale, whose rounding is corrected as well.
+    Two: for a layer that reads codes of a fixed scale, whose rounding is corrected as well, and for any other.
+    weight and rounded: [K, N] of a product (never transposed), or a filter of a convolution.
     """
     if len(node.inputs) < 3:
         return None
@@ -55,15 +58,16 @@ def corrected_bias(
     if held is None or value is None:
         return None
     op = layers.op_of(node)
-    read = held.codes if codes else held.values
+    shifts: tuple[np.ndarray, np.ndarray]
     if op in layers.DEPTHWISE:
-        shift = weight[..., 0].sum((0, 1), dtype=np.float64) * held.values
-        shift -= rounded[..., 0].sum((0, 1), dtype=np.float64) * read
+        before, after = (array[..., 0].sum((0, 1), dtype=np.float64) for array in (weight, rounded))
+        shifts = before * held.values - after * held.codes, (before - after) * held.values
     else:
         axes = () if op in layers.PRODUCTS else (0, 1)
         before, after = (array.sum(axes, dtype=np.float64) if axes else array for array in (weight, rounded))
         if before.shape[0] != held.values.shape[0]:
             return None
-        shift = held.values @ before - read @ after
-    corrected: np.ndarray = (value.numpy() + shift).astype(np.float32)
-    return corrected
+        wanted = held.values @ before
+        shifts = wanted - held.codes @ after, wanted - held.values @ after
+    bias = value.numpy()
+    return (bias + shifts[0]).astype(np.float32), (bias + shifts[1]).astype(np.float32)

@@ -50,8 +50,15 @@ class Scale:
 
     def codes(self, values: np.ndarray) -> np.ndarray:
         """The runtime's QuantizeLinear, in float32."""
-        scaled = values.astype(np.float32) * (np.float32(1) / np.float32(self.scale))
-        return np.clip(np.rint(scaled) + np.float32(self.zero), 0, LEVELS).astype(np.uint8)
+        return (self.steps(values.astype(np.float32)) + np.float32(self.zero)).astype(np.uint8)
+
+    def steps(self, values: np.ndarray) -> np.ndarray:
+        """Codes of float32 values, counted from that of 0, as floats."""
+        steps = np.empty_like(values, np.float32)
+        np.multiply(values, np.float32(1) / np.float32(self.scale), out=steps)
+        np.rint(steps, out=steps)
+        np.clip(steps, np.float32(-self.zero), np.float32(LEVELS - self.zero), out=steps)
+        return steps
 
     def values(self, codes: np.ndarray) -> np.ndarray:
         return (codes.astype(np.float32) - np.float32(self.zero)) * np.float32(self.scale)

@@ -8,17 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from wherry.errors import LoadError
 from wherry.graph import DType, Graph, Node, Ref, TensorType
 from wherry.ops.rules import runtime_attrs
-from wherry.quantize.formats import WeightScheme, quantize
+from wherry.quantize.bias import positions
 from wherry.quantize.static import layers
 from wherry.quantize.static.bodies import Body, dequantize_node, lookup_node, quantize_node, scale_attrs
-from wherry.quantize.static.correct import Means, corrected_bias
 from wherry.quantize.static.functions import evaluate, source_of
 from wherry.quantize.static.ranges import Scale
+from wherry.quantize.static.rounded import RoundedLayers
 
-_INT8 = WeightScheme("int8", 8, True)
 _KERNELS = {
     **dict.fromkeys(layers.CONVOLUTIONS, "QLinearConv2d"),
     **dict.fromkeys(layers.DEPTHWISE, "QLinearDepthwiseConv2d"),
@@ -35,11 +33,13 @@ _DROPPED = ("fused_ops", "num_args", "epsilon", "T", "data_format", "transpose_a
 
 @dataclass
 class Rewritten:
-    """weights: constant of codes -> the constant that it was made of. dynamic: those of them whose layers make codes of
-    their activations as they run. tensors: how many activations are codes of fixed scales."""
+    """weights: constant of codes -> the constant that it was made of. reduced: those of them whose layers make codes of
+    their activations as they run, -> the name that such a layer had. halves: constants that are float16 now.
+    tensors: how many activations are codes of fixed scales."""
 
     weights: dict[str, str] = field(default_factory=dict)
-    dynamic: set[str] = field(default_factory=set)
+    reduced: dict[str, str] = field(default_factory=dict)
+    halves: list[str] = field(default_factory=list)
     tensors: int = 0
 
 
@@ -73,14 +73,14 @@ class _Rewriter:
         graph: Graph,
         chosen: set[str],
         scales: Mapping[Ref, Scale],
-        means: Mapping[Ref, Means],
-        dynamic: Collection[str],
+        rounded: RoundedLayers,
+        reduced: Collection[str],
     ) -> None:
         self.graph = graph
         self.chosen = chosen
-        self.dynamic = dynamic
+        self.reduced = reduced
         self.scales = scales
-        self.means = means
+        self.rounded = rounded
         self.codes: dict[Ref, tuple[Ref, Scale]] = {}
         self.floats: dict[Ref, Ref] = {}
         self.weight_codes: dict[tuple[str, bool], Ref] = {}
@@ -99,9 +99,9 @@ class _Rewriter:
             if node.name in self.chosen:
                 self._compute(node)
                 continue
-            if node.name in self.dynamic:
-                self._round_weight(node, layers.op_of(node))
-                self.report.dynamic.add(node.inputs[1].node)
+            if node.name in self.reduced:
+                weight = self._round_weight(node, layers.op_of(node))
+                self.report.reduced[weight.node] = node.name
             node.inputs = [self._float(ref) for ref in node.inputs]
         graph.outputs = {name: self._float(ref) for name, ref in graph.outputs.items()}
         graph.remove_unreachable()
@@ -181,30 +181,22 @@ class _Rewriter:
         attrs.update(scale_attrs(output=scale))
         self.codes[ref] = body.close(_KERNELS[op], attrs, inputs, body.codes(ref, scale)), scale
 
-    def _round_weight(self, node: Node, op: str) -> None:
+    def _round_weight(self, node: Node, op: str) -> Ref:
         """A layer's weight becomes codes, with a scale for each output channel, and its bias is corrected for that."""
-        graph, ref = self.graph, node.inputs[1]
+        at, bias_at = positions(node)
+        held = node.inputs[at].node
         transposed = bool(op in layers.PRODUCTS and node.attrs.get("transpose_b"))
         if transposed:
             node.attrs = {**node.attrs, "transpose_b": False}
-        held = graph.const_value(ref)
-        assert held is not None
-        weight = np.ascontiguousarray(held.numpy().T if transposed else held.numpy())
-        key = (ref.node, transposed)
-        if key not in self.weight_codes:
-            try:
-                value = quantize(weight, _INT8, 2 if op in layers.DEPTHWISE else weight.ndim - 1)
-            except ValueError as error:
-                message = f"{graph.name}: weight {ref.node!r} cannot be quantized: {error}; mend it in the model"
-                raise LoadError(message) from error
-            self.weight_codes[key] = self._constant(f"{ref.node}/int8", value)
-            self.report.weights[self.weight_codes[key].node] = ref.node
-        node.inputs[1] = self.weight_codes[key]
-        rounded = graph.nodes[node.inputs[1].node].value
-        assert rounded is not None
-        bias = corrected_bias(graph, node, weight, rounded.numpy(), self.means, codes=node.name in self.chosen)
+        rounded = self.rounded.layer(node.name)
+        if (held, transposed) not in self.weight_codes:
+            self.weight_codes[held, transposed] = self._constant(f"{held}/int8", rounded.weight)
+            self.report.weights[self.weight_codes[held, transposed].node] = held
+        node.inputs[at] = self.weight_codes[held, transposed]
+        bias = rounded.bias_on_codes if node.name in self.chosen else rounded.bias
         if bias is not None:
-            node.inputs[2] = self._constant(f"{node.name}/bias", bias)
+            node.inputs[bias_at] = self._constant(f"{node.name}/bias", bias)
+        return node.inputs[at]
 
     def _constant(self, name: str, value: Any) -> Ref:
         ref = self.graph.add_const(name, value)
@@ -256,14 +248,12 @@ def rewrite(
     graph: Graph,
     chosen: set[str],
     scales: Mapping[Ref, Scale],
-    means: Mapping[Ref, Means],
-    dynamic: Collection[str] = (),
+    rounded: RoundedLayers,
+    reduced: Collection[str] = (),
 ) -> Rewritten:
     """Rewrites the graph in place.
 
-    dynamic: layers that are not chosen and get 8-bit weights all the same.
-
-    scales: of `tensors_to_observe`, after `tie_scales`. means: of the same tensors; a layer whose input is not there
-    keeps its bias. Raises LoadError naming the weight when one is not finite.
+    scales: of `tensors_to_observe`, after `tie_scales`. rounded: of the graph as it is. reduced: layers that are not
+    chosen and get 8-bit weights all the same. Raises LoadError naming the weight when one is not finite.
     """
-    return _Rewriter(graph, chosen, scales, means, dynamic).run()
+    return _Rewriter(graph, chosen, scales, rounded, reduced).run()

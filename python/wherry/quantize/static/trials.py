@@ -3,94 +3,120 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from wherry.graph import Graph
 from wherry.passes.fuse_activations import fuse_behind
-from wherry.quantize.apply import QuantizeReport, quantize_weights
-from wherry.quantize.arithmetic import integer_layers, set_arithmetic
+from wherry.quantize.apply import quantizable, quantize_weights
+from wherry.quantize.arithmetic import MOST_MEASURED_BYTES, integer_layers, set_arithmetic
+from wherry.quantize.bias import inputs_of_layers, positions
+from wherry.quantize.differences import Outputs, relative_differences, rms
 from wherry.quantize.formats import WeightScheme
-from wherry.quantize.layer_cost import CODES, DYNAMIC, FLOATS
+from wherry.quantize.layer_cost import CODES, DYNAMIC, FLOATS, WIDE
 from wherry.quantize.search import likely_largest
 from wherry.quantize.static import layers
-from wherry.quantize.static.correct import means_of
 from wherry.quantize.static.observe import Runner, observe
 from wherry.quantize.static.ranges import Calibration
 from wherry.quantize.static.rewrite import Rewritten, rewrite, tensors_to_observe, tie_scales
+from wherry.quantize.static.rounded import RoundedLayers
 from wherry.quantize.static.samples import Samples
 
+if TYPE_CHECKING:
+    from wherry.pack.writer import PackedWeights
+
 WEIGHTS = WeightScheme("int8", 8, True)  # of layers without a kernel on codes
-_ALONE = 6  # batches on which one layer's part in the error is measured
 
 
 class Trials:
     """The graph, its scales and its own outputs.
 
     Where there are enough samples some give no scales: on those, values may leave the ranges as they may on any input.
+    Weights are rounded and packed once for all trials.
+
+    linear: names of the layers that can compute on codes of fixed scales. reducible: those without a kernel for that,
+    as LSTMs, which can make codes as they run. large: to write float32 weights for every trial takes too much time;
+    layers in float arithmetic have float16 ones.
     """
 
     def __init__(self, graph: Graph, samples: Samples, calibration: Calibration) -> None:
         self.graph = graph
         self.samples = samples
+        values = [node.value for node in graph.nodes.values() if node.value is not None]
+        self.large = sum(value.type.nbytes for value in values) > MOST_MEASURED_BYTES
         self.possible = layers.choose(graph, ())
-        seen = samples.without_held_out()
-        self.scales = observe(graph, tensors_to_observe(graph, self.possible), seen, calibration)
-        self.means = means_of(graph, self.scales, seen)
-        with Runner(graph) as runner:
-            self.expected = [runner.run(batch) for batch in samples.batches()]
+        order = [node for node in graph.topological() if node.name in self.possible]
+        self.linear = [node.name for node in order if layers.op_of(node) in layers.LINEAR]
+        self.depthwise = {node.name for node in order if layers.op_of(node) in layers.DEPTHWISE}
+        wanted = dict.fromkeys([*tensors_to_observe(graph, self.possible), *inputs_of_layers(graph)])
+        observed = observe(graph, list(wanted), samples, calibration)
+        self.scales, self.expected = observed.scales, observed.outputs
+        self.rounded = RoundedLayers(graph, observed.means)
+        self.packed: PackedWeights = {}
         largest = {name: [float(np.abs(outputs[name]).max(initial=0.0)) for outputs in self.expected]
                    for name in graph.outputs}  # fmt: skip
-        self.largest = {name: max(found) for name, found in largest.items()}
         # By how much an output's largest value is larger than it usually is in a batch: others have no such value.
         self.above_usual = max((max(f) * len(f) / sum(f) for f in largest.values() if sum(f) > 0), default=1.0)
-        self.linear = [node.name for node in graph.topological()
-                       if node.name in self.possible and layers.op_of(node) in layers.LINEAR]  # fmt: skip
+        copied = graph.copy()
+        made = quantize_weights(copied, WEIGHTS, {_weight_of(graph, name) for name in self.linear}).tensors
+        others = {tensor.name for tensor in made}
+        self.reducible = [node.name for node in integer_layers(copied) if _weight_of(copied, node.name) in others]
+        others -= {_weight_of(graph, name) for name in self.reducible}
+        # 8-bit weights that are multiplied in float arithmetic.
+        self.others = {name: copied.nodes[name].value for name in others}
+        self.other_errors = [tensor for tensor in made if tensor.name in others]
 
-    def rewritten(self, forms: Mapping[str, str]) -> tuple[Graph, Rewritten, QuantizeReport]:
-        """The graph on codes, but for the layers that have another form.
-
-        What has weights but no kernel on codes, as an LSTM, gets 8-bit weights for float arithmetic.
-        """
+    def rewritten(self, forms: Mapping[str, str]) -> tuple[Graph, Rewritten]:
+        """The graph on codes of fixed scales, but for the layers that have another form (see `form_of`)."""
         graph = self.graph.copy()
-        left = {name for name, form in forms.items() if form != CODES}
-        dynamic = {name for name in left if forms[name] == DYNAMIC}
+        held = {name: self.form_of(name, forms.get(name, CODES)) for name in (*self.linear, *self.reducible)}
+        left = {name for name, form in held.items() if form != CODES}
+        floats = {name for name in left if held[name] == FLOATS}
         chosen = layers.choose(graph, left)
         scales = dict(self.scales)
         tie_scales(graph, chosen, scales)
-        float_weights = {graph.nodes[name].inputs[1].node for name in left - dynamic}
-        rewritten = rewrite(graph, chosen, scales, self.means, dynamic)
+        weights = {_weight_of(graph, name) for name in floats - self.depthwise} & quantizable(graph).keys()
+        rewritten = rewrite(graph, chosen, scales, self.rounded, left - floats)
         if left:
             fuse_behind(graph)
-        made = [node for node in integer_layers(graph) if node.inputs[1].node in rewritten.dynamic]
-        set_arithmetic(made, True)
-        return graph, rewritten, quantize_weights(graph, WEIGHTS, float_weights)
+        for node in integer_layers(graph):
+            layer = rewritten.reduced.get(_weight_of(graph, node.name))
+            if layer is not None:
+                set_arithmetic([node], True, held[layer] == WIDE)
+        rewritten.halves = sorted(weights) if self.large else []
+        for name in rewritten.halves:
+            graph.nodes[name].value = self.rounded.half(name)
+        for name in self.others.keys() & graph.nodes.keys():
+            graph.nodes[name].value = self.others[name]
+        return graph, rewritten
 
-    def errors(self, graph: Graph, most: int | None = None) -> tuple[dict[str, float], float, int]:
-        """Each output's largest difference, the largest root mean square one, relative to the largest value, and of how
-        many values it is. most: batches that count."""
-        worst = dict.fromkeys(self.largest, 0.0)
-        sums = dict.fromkeys(self.largest, 0.0)
-        counts = dict.fromkeys(self.largest, 0)
-        with Runner(graph) as runner:
-            for batch, expected in itertools.islice(zip(self.samples.batches(), self.expected, strict=True), most):
-                for name, found in runner.run(batch).items():
-                    difference = found.astype(np.float64) - expected[name]
-                    scale = self.largest[name] or 1.0
-                    worst[name] = max(worst[name], float(np.abs(difference).max(initial=0.0)) / scale)
-                    sums[name] += float((difference**2).sum()) / scale**2
-                    counts[name] += difference.size
-        square, count = max(((sums[name] / count, count) for name, count in counts.items() if count), default=(0.0, 0))
-        return worst, square**0.5, count
+    def form_of(self, name: str, form: str) -> str:
+        """The form, or the next in exactness that a layer can have.
+
+        In small models no layer that could compute on codes of fixed scales gets codes of 16 bits: those whose
+        activations need them are short of depth, and run faster in chains of convolutions in floats.
+        """
+        if name in self.reducible:
+            return DYNAMIC if form == CODES else form
+        if name in self.depthwise:
+            return CODES if form == CODES else FLOATS
+        return FLOATS if form == WIDE and not self.large else form
+
+    def outputs(self, graph: Graph, most: int | None = None) -> Outputs:
+        """What a graph makes of batches of samples, in their order; of all, or of the first so many."""
+        with Runner(graph, self.packed) as runner:
+            return [runner.run(batch) for batch in itertools.islice(self.samples.batches(), most)]
 
     def likely_error(self, forms: Mapping[str, str]) -> float:
         """The largest error to expect of any output on other inputs when layers have these forms, relative to what is
         their largest value as a rule."""
-        worst, rms, count = self.errors(self.rewritten(forms)[0])
-        return max(max(worst.values(), default=0.0), likely_largest(0.0, rms, count) * self.above_usual)
+        parts = relative_differences(self.expected, self.outputs(self.rewritten(forms)[0])).values()
+        return max((max(float(np.abs(part).max()), likely_largest(0.0, rms(part), part.size) * self.above_usual)
+                    for part in parts if part.size), default=0.0)  # fmt: skip
 
-    def error_alone(self, names: Collection[str], form: str) -> float:
-        """The root mean square error when these layers have a form and all others are in float arithmetic."""
-        forms = {name: form if name in names else FLOATS for name in self.linear}
-        return self.errors(self.rewritten(forms)[0], _ALONE)[1]
+
+def _weight_of(graph: Graph, name: str) -> str:
+    node = graph.nodes[name]
+    return node.inputs[positions(node)[0]].node
