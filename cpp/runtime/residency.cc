@@ -1,6 +1,7 @@
 #include "runtime/residency.h"
 
 #include <algorithm>
+#include <limits>
 
 namespace wherry {
 namespace {
@@ -128,14 +129,19 @@ bool PlanResidency(const ResidencyProblem& problem, ResidencyPlan* plan) {
   }
   size_t count = 0;
   uint64_t all = 0;
+  uint64_t little = 0;
   for (uint32_t s = 0; s < segments; ++s) {
     if (uses[s] == 0 || problem.segment_bytes[s] == 0) continue;
     all += problem.segment_bytes[s];
+    // Where steps share it, a segment takes more memory in the window than where it stays, and what lies around it with it.
+    const bool stays_first = uses[s] > 1 && problem.segment_bytes[s] <= problem.window_extra;
+    if (stays_first) little += problem.segment_bytes[s];
     // Seconds of reading saved for a byte of memory, times seconds of reading for each second of computing.
     const double bytes = static_cast<double>(problem.segment_bytes[s]);
     const double reads = static_cast<double>(uses[s]);
     const double read = reads * (bytes / problem.io.bytes_per_second + problem.io.seconds_per_read);
-    candidates[count++] = {read / bytes * read / std::max(seconds[s], 1e-9), s};
+    const double worth = read / bytes * read / std::max(seconds[s], 1e-9);
+    candidates[count++] = {stays_first ? std::numeric_limits<double>::infinity() : worth, s};
   }
   const Span<Candidate> sorted = {candidates.data(), count};
   std::sort(sorted.begin(), sorted.end(), [](const Candidate& a, const Candidate& b) {
@@ -158,12 +164,14 @@ bool PlanResidency(const ResidencyProblem& problem, ResidencyPlan* plan) {
     plan->seconds = std::max(plan->seconds, 1e-9);
     return true;
   }
-  const uint64_t least = std::min(problem.least_window, problem.limit);
+  const uint64_t most = problem.limit - std::min(little, problem.limit);
+  const uint64_t least = std::min(problem.least_window, most);
   for (const uint64_t share : kWindowShares) {
     if (problem.limit / 16 * share >= least) consider(problem.limit / 16 * share);
   }
   if (least > 0) consider(least);
-  consider(problem.limit);
+  if (most > least) consider(most);
+  if (plan->seconds <= 0) consider(problem.limit);
   return true;
 }
 

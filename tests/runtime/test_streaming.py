@@ -13,6 +13,7 @@ import streamed
 import support
 import wherry
 from streamed import LAYERS, UNITS
+from wherry import _native
 from wherry.devices.profile import Device
 from wherry.errors import BudgetError, PackError, UsageError
 from wherry.pack.reader import read_pack
@@ -247,3 +248,14 @@ def test_the_first_plan_is_made_for_the_device_that_is_given(deep: Path) -> None
             assert executor.stats.streamed_bytes == 0
             assert support.same_bits(executor.run(given()), wanted)
     assert 0 < streamed[1e6] < streamed[1e12], "what is read slowly stays, and the window is small"
+
+
+def test_small_weights_that_steps_share_stay() -> None:
+    """However quickly larger ones could be worth it: in a window each of them would hold a page, or 2 MiB, all the time."""
+    steps, large, small = 40, 1 << 20, 512
+    uses = [pair for step in range(steps) for pair in ((step, step), (step, steps))]
+    _, window, resident, _, stays = _native.plan_residency(
+        uses, [large] * steps + [small], [1.0] * steps, bytes_per_second=1e12, seconds_per_read=0.0, limit=16 * large
+    )
+    assert stays[steps]
+    assert window + resident <= 16 * large
