@@ -62,6 +62,7 @@ Status Executor::Open(const ExecutorOptions& options) {
   WHERRY_RETURN_IF_ERROR(weights_.Open(file_, pack_, options.page_cache, errors_));
   isa_ = BestIsa();
   WHERRY_RETURN_IF_ERROR(threads_.Start(options.threads > 0 ? options.threads : platform::ProcessorCount(), errors_));
+  weights_.SetMapsAhead(threads_.size() > 1);
   WHERRY_RETURN_IF_ERROR(BuildTensors());
   WHERRY_RETURN_IF_ERROR(BuildSteps(options.device));
   if (options.device.storage_bytes > 0) weights_.SetReadSpeed(options.device.storage_bytes);
@@ -257,7 +258,10 @@ Status Executor::RunStep(uint64_t s) {
   const StepScratch& scratch = scratch_[s];
   WHERRY_RETURN_IF_ERROR(weights_.elsewhere(s) ? weights_.Read(s, arena_ + scratch.offset + scratch.bytes, errors_)
                                                : weights_.Acquire(s, errors_));
-  if (weights_.moves()) BindWeights(s);
+  if (weights_.moved() || weights_.elsewhere(s)) BindWeights(s);
+  if (weights_.owes()) {
+    threads_.Defer([](void* weights) { static_cast<Streamer*>(weights)->MapAhead(); }, &weights_);
+  }
   RunContext context;
   BinderOf(s).Bind(context, arena_ + scratch.offset, &threads_);
   if constexpr (guard::kOn) GuardStep(s, true);

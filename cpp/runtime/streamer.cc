@@ -91,7 +91,7 @@ Status Streamer::ListUses(ErrorSink& errors) {
     ++first_use_[s + 1];
   });
   for (size_t s = 0; s < steps; ++s) first_use_[s + 1] += first_use_[s];
-  if (!uses_.Allocate(count) || !use_data_.Allocate(count)) {
+  if (!uses_.Allocate(count) || !use_data_.Allocate(count) || !use_was_.Allocate(count)) {
     return errors.Fail(Code::kOutOfMemory, "no memory for the list of weights");
   }
   size_t next = 0;
@@ -101,10 +101,9 @@ Status Streamer::ListUses(ErrorSink& errors) {
 
 // Sums up the weights of all, and of each step.
 Status Streamer::SizeSteps(ErrorSink& errors) {
-  Array<uint32_t> users;
-  if (!users.Allocate(segments_.size())) return errors.Fail(Code::kOutOfMemory, "no memory for the list of weights");
+  if (!users_.Allocate(segments_.size())) return errors.Fail(Code::kOutOfMemory, "no memory for the list of weights");
   for (const WeightUse& use : uses_) {
-    if (users[use.segment]++ == 0 && file_->memory() == nullptr) all_bytes_ += segment_bytes_[use.segment];
+    if (users_[use.segment]++ == 0 && file_->memory() == nullptr) all_bytes_ += segment_bytes_[use.segment];
   }
   for (uint32_t u = 0; u < uses_.size() && file_->memory() == nullptr;) {
     const uint32_t step = uses_[u].step;
@@ -175,13 +174,13 @@ Status Streamer::Begin(uint64_t first_step, ErrorSink& errors) {
       return errors.Fail(Code::kThread, "the system has no thread that reads weights");
     }
   }
-  reading_ = true;
-  room_.NotifyAll();
+  StartReading();
   return Status::Ok();
 }
 
 Status Streamer::Acquire(uint64_t step, ErrorSink& errors) {
   const uint32_t chunk = chunk_of_step_[step];
+  moved_ = false;
   if (chunk == kNoChunk) return Status::Ok();
   const uint64_t number = run_ + chunk;
   if (warm_ && loaded_.load(std::memory_order_relaxed) <= number) {
@@ -205,7 +204,9 @@ Status Streamer::Acquire(uint64_t step, ErrorSink& errors) {
   }
   for (uint32_t u = first_use_[step]; u < first_use_[step + 1] && !keeps_all_; ++u) {
     const uint32_t segment = uses_[u].segment;  // which another step may have read elsewhere
-    segments_[segment] = plan_.stays[segment] ? staying_[segment] : use_data_[u];
+    const std::byte* const data = plan_.stays[segment] ? staying_[segment] : use_data_[u];
+    moved_ = moved_ || data != use_was_[u] || users_[segment] > 1;
+    segments_[segment] = use_was_[u] = data;
   }
   return Status::Ok();
 }
@@ -292,6 +293,7 @@ void Streamer::Restart(uint32_t first) {
   Blocks blocks;
   for (size_t i = 0; i < num_chunks_; ++i) Free(chunks_[i], &blocks);
   UnmapUnused(blocks);
+  owes_ = false;
   run_ = 0;
   freed_ = first;
   loaded_.store(first);

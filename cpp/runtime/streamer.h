@@ -69,6 +69,12 @@ class Streamer {
   Status Acquire(uint64_t step, ErrorSink& errors);
   // Whether the limit is too small for the step's weights, but there is room elsewhere: Read takes the place of Acquire.
   bool elsewhere(uint64_t step) const { return elsewhere_[step]; }
+  // Says that several threads compute: so mapping should keep no more than one of them.
+  void SetMapsAhead(bool ahead) { maps_ahead_ = ahead; }
+  // Whether Acquire left something to MapAhead, which the computing thread calls while others are in the step. Where it
+  // does not, the next Acquire does it.
+  bool owes() const { return owes_; }
+  void MapAhead();
   // Reads a step's weights there, to step_bytes() of memory.
   Status Read(uint64_t step, std::byte* to, ErrorSink& errors);
   // The step has run: its weights may go.
@@ -80,8 +86,9 @@ class Streamer {
 
   // Null while the segment is not in memory.
   const std::byte* segment(uint32_t i) const { return segments_[i]; }
-  // Whether segments may move from run to run; otherwise all are where they are from SetLimit on.
-  bool moves() const { return !keeps_all_; }
+  // Whether segments of the step that Acquire was called for may lie elsewhere than what it was bound to the last time;
+  // where all stay, they are where they are from SetLimit on.
+  bool moved() const { return moved_; }
 
   uint64_t least_bytes() const;                        // the smallest limit
   uint64_t streamed_bytes() const;                     // that every run reads
@@ -163,8 +170,11 @@ class Streamer {
   bool IsWanted(uint64_t number) const;
   void WaitForRoom(const Chunk* chunk);
   void FinishLoad(uint64_t number, bool loaded, bool cached);
+  void StartReading();
   void LoadHere(uint64_t number);
-  uint64_t ReserveChunks(uint64_t number);
+  bool LoadGroup(uint64_t end, bool leaves_room);
+  uint64_t ReserveChunks(uint64_t number, uint64_t end, bool leaves_room);
+  bool LeavesRoom(uint64_t number);
   void FreeReleased();
   bool ReserveRoom(Chunk& chunk);
   bool HasRoom(uint64_t mapped, uint64_t slot_bytes, uint64_t* offset);
@@ -194,12 +204,14 @@ class Streamer {
   Array<std::byte> constants_;
   Array<const std::byte*> segments_;   // as the computation sees them
   Array<const std::byte*> use_data_;   // where the reading thread put them
+  Array<const std::byte*> use_was_;    // where they were when their step ran the last time
   Array<std::byte*> staying_;          // memory of segments that stay, where they are not mapped
   Array<bool> loaded_staying_;
   Array<bool> checked_;
   Array<uint64_t> segment_bytes_;      // in memory
   Array<WeightUse> uses_;              // in the order of steps; constants are not among them
   Array<uint32_t> first_use_;          // of each step, and one more
+  Array<uint32_t> users_;              // steps that read each segment
   Array<uint32_t> chunk_of_step_;
   Array<uint64_t> step_bytes_;
   Array<bool> has_room_;               // of steps
@@ -218,6 +230,7 @@ class Streamer {
   PageCache page_cache_ = PageCache::kAuto;
   bool caches_ = true;                 // what is read may stay in the page cache
   bool trimmed_ = false;
+  bool moved_ = false;                 // of the last step
   IoCost io_;                          // as measured
   std::byte* staying_memory_ = nullptr;
   uint64_t staying_memory_bytes_ = 0;
@@ -237,6 +250,8 @@ class Streamer {
   std::atomic<uint64_t> wake_at_{~uint64_t{0}};  // the reading thread waits until this many are released
   std::atomic<bool> trim_{false};
   bool warm_ = false;         // in this run the computing thread maps chunks itself
+  bool maps_ahead_ = false;
+  bool owes_ = false;         // what MapAhead does
   size_t cached_chunks_ = 0;  // about as many of the last ones were in the page cache; each that was not takes some off
   // Under mutex_.
   bool computing_waits_ = false;

@@ -58,6 +58,7 @@ Status Streamer::SetLimit(uint64_t bytes, Span<const double> step_seconds, Error
   step_seconds_ = step_seconds;
   too_small_for_cached_ = false;
   Status status = UseRooms(bytes, errors);
+  std::fill(use_was_.begin(), use_was_.end(), nullptr);
   if (status.ok()) status = Plan(limit_ < all_bytes_ && IsCached(), errors);
   HandBack();
   return status;

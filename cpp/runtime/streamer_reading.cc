@@ -67,37 +67,73 @@ void Streamer::FinishLoad(uint64_t number, bool loaded, bool cached) {
   loaded_.store(number + 1, std::memory_order_release);
 }
 
-// The reading thread's work on the computing one, for as many chunks at a time as there is room for. It ends where
-// chunks turn out not to be in the page cache any more.
+// The reading thread's work on the computing one: chunks up to this one, and as many more as there is room for, which
+// MapAhead may do instead.
 void Streamer::LoadHere(uint64_t number) {
   const platform::Lock lock(mutex_);
+  const bool all = owes_ || !maps_ahead_;  // nobody called MapAhead
+  const uint64_t end = all ? ~uint64_t{0} : number + 1;
   while (warm_ && failure_.ok() && loaded_.load(std::memory_order_relaxed) <= number) {
-    const uint64_t first = loaded_.load(std::memory_order_relaxed);
-    uint64_t end = ReserveChunks(first);
-    if (end == first) {
-      FreeReleased();
-      end = ReserveChunks(first);
-    }
-    Blocks blocks;
-    for (uint64_t t = first; t < end; ++t) blocks.Add(BlocksOf(chunks_[t % num_chunks_]));
-    const uint64_t reads = platform::PageReads();
-    bool loaded = PopulateUsed(blocks);
-    const bool cached = platform::PageReads() == reads;
-    for (uint64_t t = first; t < end && failure_.ok(); ++t) {
-      loaded = loaded && Load(chunks_[t % num_chunks_], true);
-      FinishLoad(t, loaded, cached || t > first);
-    }
-    warm_ = end > first && 2 * cached_chunks_ >= num_chunks_;
+    if (LoadGroup(end, false)) continue;
+    FreeReleased();
+    warm_ = LoadGroup(end, false) && warm_;
   }
-  if (warm_) return;
-  reading_ = true;
-  room_.NotifyAll();
+  owes_ = warm_ && !all;
+  if (!warm_) StartReading();
 }
 
-// Returns the first that has no room.
-uint64_t Streamer::ReserveChunks(uint64_t number) {
-  while (IsWanted(number) && ReserveRoom(chunks_[number % num_chunks_])) ++number;
+// Leaves room for the chunk that comes next, so that it can be mapped before the others are unmapped.
+void Streamer::MapAhead() {
+  const platform::Lock lock(mutex_);
+  if (!owes_ || !failure_.ok()) return;
+  owes_ = false;
+  FreeReleased();
+  static_cast<void>(LoadGroup(~uint64_t{0}, true));
+  if (!warm_) StartReading();
+}
+
+// Maps as many chunks as there is room for, but none from `end` on. False where that is none. It ends being warm where
+// chunks turn out not to be in the page cache any more.
+bool Streamer::LoadGroup(uint64_t end, bool leaves_room) {
+  const uint64_t first = loaded_.load(std::memory_order_relaxed);
+  end = ReserveChunks(first, end, leaves_room);
+  if (end == first) return false;
+  Blocks blocks;
+  for (uint64_t t = first; t < end; ++t) blocks.Add(BlocksOf(chunks_[t % num_chunks_]));
+  const uint64_t reads = platform::PageReads();
+  bool loaded = PopulateUsed(blocks);
+  const bool cached = platform::PageReads() == reads;
+  for (uint64_t t = first; t < end && failure_.ok(); ++t) {
+    loaded = loaded && Load(chunks_[t % num_chunks_], true);
+    FinishLoad(t, loaded, cached || t > first);
+  }
+  warm_ = 2 * cached_chunks_ >= num_chunks_;
+  return true;
+}
+
+// Returns the first that has no room, or `end`.
+uint64_t Streamer::ReserveChunks(uint64_t number, uint64_t end, bool leaves_room) {
+  while (number < end && IsWanted(number) && (!leaves_room || LeavesRoom(number)) &&
+         ReserveRoom(chunks_[number % num_chunks_])) {
+    ++number;
+  }
   return number;
+}
+
+// Whether a chunk that is mapped would leave room for the one behind it.
+bool Streamer::LeavesRoom(uint64_t number) {
+  const Chunk& chunk = chunks_[number % num_chunks_];
+  const Chunk& next = chunks_[(number + 1) % num_chunks_];
+  const uint64_t blocks = UseBlocks(chunk, true) + UseBlocks(next, true);
+  static_cast<void>(UseBlocks(next, false));
+  static_cast<void>(UseBlocks(chunk, false));
+  uint64_t slot = 0;
+  return HasRoom(blocks * kBlock, 0, &slot);
+}
+
+void Streamer::StartReading() {
+  reading_ = true;
+  room_.NotifyAll();
 }
 
 bool Streamer::IsWanted(uint64_t number) const {

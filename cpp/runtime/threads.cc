@@ -1,5 +1,7 @@
 #include "runtime/threads.h"
 
+#include <utility>
+
 #include "platform/file.h"
 
 namespace wherry {
@@ -89,6 +91,7 @@ void ThreadPool::RunShares() {
     platform::Lock lock(mutex_);
     wake_.NotifyAll();
   }
+  if (auto* const job = std::exchange(job_, nullptr); job != nullptr) job(job_user_);
   Work(0);
   // Workers that have not woken up by now are not waited for.
   if (state_.fetch_and(~kOpen, std::memory_order_acq_rel) == kOpen) return;

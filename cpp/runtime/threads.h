@@ -38,6 +38,13 @@ class ThreadPool {
         const_cast<Body*>(&body));
   }
 
+  // Has the caller's thread do a job in its next loop that others take part in, once they may: they go on meanwhile, and
+  // take over what it leaves. Replaces a job that waits.
+  void Defer(void (*job)(void* user), void* user) {
+    job_ = job;
+    job_user_ = user;
+  }
+
   // Splits [0, count) into one run per thread of at least `grain` indices: body(begin, end, worker).
   template <typename Body>
   void ForRange(int64_t count, int64_t grain, const Body& body) {
@@ -98,6 +105,8 @@ class ThreadPool {
     platform::Thread thread;
   };
 
+  void (*job_)(void* user) = nullptr;  // of Defer
+  void* job_user_ = nullptr;
   Worker workers_[kMaxThreads - 1];
   int num_workers_ = 0;
   // The loop: written while no worker is in it, read by those who joined.
