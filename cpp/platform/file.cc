@@ -1,5 +1,6 @@
 #include "platform/file.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
@@ -143,7 +144,25 @@ bool File::IsCached(const Mapping& mapping, uint64_t offset, size_t bytes) const
 #endif
 }
 
-int File::Map(uint64_t offset, size_t bytes, Mapping* mapping) const {
+// Linux reads 2 MiB at a time for a mapping that asks for huge pages, however small it is; and one page of each is all
+// that the process then has.
+void File::ReadInHugePages(uint64_t offset, size_t bytes) const {
+#if defined(__linux__)
+  if (memory_ != nullptr) return;
+  for (uint64_t at = offset; at < offset + bytes; at += kHugePageBytes - (start_ + at) % kHugePageBytes) {
+    Mapping page;
+    if (Map(at, 1, &page) != 0) return;
+    UseHugePages(page.base, PageBytes(), true);
+    static_cast<void>(Populate(page.base, PageBytes()));
+    Unmap(&page);
+  }
+#else
+  static_cast<void>(offset);
+  static_cast<void>(bytes);
+#endif
+}
+
+int File::Map(uint64_t offset, size_t bytes, Mapping* mapping, size_t alignment) const {
   *mapping = Mapping();
   mapping->bytes = bytes;
   if (memory_ != nullptr) {
@@ -151,14 +170,31 @@ int File::Map(uint64_t offset, size_t bytes, Mapping* mapping) const {
     return 0;
   }
   if (bytes == 0) return 0;
-  const uint64_t page = static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
+  const size_t page = PageBytes();
+  const size_t unit = std::max(alignment, page);
   const uint64_t position = start_ + offset;
-  const uint64_t before = position % page;
-  void* base = mmap(nullptr, static_cast<size_t>(before) + bytes, PROT_READ, MAP_PRIVATE, descriptor_,
+  const size_t before = static_cast<size_t>(position % unit);
+  const size_t all = before + bytes;
+  char* place = nullptr;
+  if (unit > page) {
+    const size_t reserved = (all + page - 1) / page * page + unit;
+    void* const found = mmap(nullptr, reserved, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (found == MAP_FAILED) return errno;
+    char* const begin = static_cast<char*>(found);
+    place = begin + (unit - reinterpret_cast<uintptr_t>(begin) % unit) % unit;
+    char* const end = place + (reserved - unit);
+    if (place > begin) munmap(begin, static_cast<size_t>(place - begin));
+    if (begin + reserved > end) munmap(end, static_cast<size_t>(begin + reserved - end));
+  }
+  void* base = mmap(place, all, PROT_READ, MAP_PRIVATE | (place != nullptr ? MAP_FIXED : 0), descriptor_,
                     static_cast<off_t>(position - before));
-  if (base == MAP_FAILED) return errno;
+  if (base == MAP_FAILED) {
+    const int error = errno;
+    if (place != nullptr) munmap(place, all);
+    return error;
+  }
   mapping->base = base;
-  mapping->base_bytes = static_cast<size_t>(before) + bytes;
+  mapping->base_bytes = all;
   mapping->data = static_cast<const std::byte*>(base) + before;
   return 0;
 }

@@ -48,8 +48,12 @@ class File {
   // Whether a range is in the page cache, as far as a few samples tell. False where the system does not say. mapping: of
   // the whole file.
   bool IsCached(const Mapping& mapping, uint64_t offset, size_t bytes) const;
-  // Maps a range that lies inside the file. Pages are shared with the page cache and read on first touch.
-  int Map(uint64_t offset, size_t bytes, Mapping* mapping) const;
+  // Has the page cache read a range in pages of kHugePageBytes, where the system has such pages for files: what is read
+  // into it otherwise often lies in small ones, and stays there. A hint.
+  void ReadInHugePages(uint64_t offset, size_t bytes) const;
+  // Maps a range that lies inside the file. Pages are shared with the page cache and read on first touch. `base` is at
+  // the multiple of `alignment` before the range, in the file and in memory; 0: of a page.
+  int Map(uint64_t offset, size_t bytes, Mapping* mapping, size_t alignment = 0) const;
   static void Unmap(Mapping* mapping);
 
  private:

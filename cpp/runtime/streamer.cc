@@ -27,7 +27,7 @@ Status Streamer::Open(const platform::File& file, const Pack& pack, PageCache pa
       !elsewhere_.Allocate(steps)) {
     return errors.Fail(Code::kOutOfMemory, "no memory for the table of %zu segments", count);
   }
-  const int error = file.Map(0, static_cast<size_t>(file.size()), &mapping_);
+  const int error = file.Map(0, static_cast<size_t>(file.size()), &mapping_, kBlock);
   if (error != 0) return errors.Fail(Code::kIo, "the pack cannot be mapped: %s", std::strerror(error));
   for (size_t i = 0; i < count; ++i) segment_bytes_[i] = RoundUp(pack.segments[i].bytes, format::kTensorAlignment);
   WHERRY_RETURN_IF_ERROR(ReadConstants(errors));
@@ -218,6 +218,7 @@ Status Streamer::Read(uint64_t step, std::byte* to, ErrorSink& errors) {
     const format::SegmentRecord& segment = pack_->segments[number];
     if (!status.ok()) return;
     const size_t bytes = static_cast<size_t>(segment.bytes);
+    if (caches_) file_->ReadInHugePages(segment.offset, bytes);
     const int error = caches_ ? file_->Read(segment.offset, to, bytes) : file_->ReadDirect(segment.offset, to, bytes);
     if (error != 0) {
       status = errors.Fail(Code::kIo, kUnreadable, static_cast<unsigned long long>(segment.bytes), std::strerror(error));

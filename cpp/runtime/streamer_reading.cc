@@ -319,6 +319,7 @@ int Streamer::ReadToSlot(const Extent& extent, std::byte* slot) const {
 int Streamer::MapAlone(Extent& extent) {
   const int error = file_->Map(extent.offset, static_cast<size_t>(extent.bytes), &extent.own);
   if (error != 0) return error;
+  if (caches_) platform::UseHugePages(extent.own.base, extent.own.base_bytes, true);  // for those that have to be read
   return platform::Populate(extent.own.base, static_cast<size_t>(RoundUp(extent.own.base_bytes, platform::PageBytes())));
 }
 
@@ -328,6 +329,7 @@ bool Streamer::LoadStaying(uint32_t number) {
   const double start = platform::Now();
   int error = 0;
   if (!keeps_all_) {
+    if (caches_) file_->ReadInHugePages(segment.offset, static_cast<size_t>(segment.bytes));
     error = file_->Read(segment.offset, staying_[number], static_cast<size_t>(segment.bytes));
   } else if (mapping_.base != nullptr) {
     const uint64_t page = platform::PageBytes();
