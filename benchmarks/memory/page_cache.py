@@ -1,4 +1,7 @@
-"""Makes the page cache forget files, and proves that it did: what is measured cold has to be cold."""
+"""Makes the page cache forget files, and proves that it did: what is measured cold has to be cold.
+
+And decides, and tells, in which pages it keeps them: what lies in pages of 2 MiB is mapped in a fraction of the time.
+"""
 
 from __future__ import annotations
 
@@ -43,8 +46,35 @@ def drop(paths: Iterable[Path]) -> None:
             raise RuntimeError(f"{path}: {kept} bytes stay in the page cache: is another process using the file?")
 
 
-def warm(path: Path) -> None:
-    """Reads a file once, so that the page cache has it."""
-    with path.open("rb", buffering=0) as file:
-        while file.read(1 << 24):
+def read_in_small_pages(path: Path) -> None:
+    """Reads what the page cache does not have of a file, and has it in pages of 4 KiB."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_RANDOM)  # larger ones come with read-ahead
+        while os.read(descriptor, 1 << 20):
             pass
+    finally:
+        os.close(descriptor)
+
+
+def large_pages(path: Path) -> float:
+    """The share of a file that lies in pages of 2 MiB. Reads what the page cache does not have."""
+    size = path.stat().st_size
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as mapped:
+        view = np.frombuffer(mapped, np.uint8)
+        int(view[:: mmap.PAGESIZE].max(initial=0))  # one byte of each page
+        address = view.ctypes.data
+        del view  # the map cannot be closed while it is seen
+        return _mapped_at_once(address) / size if size else 0.0
+
+
+def _mapped_at_once(address: int) -> int:
+    """Bytes of the mapping that begins there which the processor has as pages of 2 MiB."""
+    ours = False
+    for line in Path("/proc/self/smaps").read_text().splitlines():
+        name, *values = line.split()
+        if not name.endswith(":"):
+            ours = name.startswith(f"{address:x}-") or name.startswith(f"{address:08x}-")
+        elif ours and name == "FilePmdMapped:":
+            return int(values[0]) * 1024
+    return 0
