@@ -5,31 +5,57 @@
 #include <cstdint>
 
 #include "math/isa.h"
+#include "math/quantize.h"
 
 namespace wherry::math {
 
-// Runs of floats, one for each unit. All are written, and none overlaps another.
-struct LstmUnits {
-  float* i;   // sums, which become the gates' values
-  float* ci;
-  float* f;
-  float* o;
-  float* cs;  // from the old state to the new
-  float* co;  // tanh of the new state
-  float* h;
+// Which quarter of the weights' columns each gate has.
+struct LstmOrder {
+  int i = 0;
+  int ci = 0;
+  int f = 0;
+  int o = 0;
 };
 
-struct LstmPeepholes {  // all null where there are none
+struct LstmPeepholes {  // [units]; all null where there are none
   const float* wci = nullptr;
   const float* wcf = nullptr;
   const float* wco = nullptr;
 };
 
+// What can be asked of a step, in the order of the outputs of BlockLSTM.
+enum LstmValue { kLstmI, kLstmCs, kLstmF, kLstmO, kLstmCi, kLstmCo, kLstmH, kLstmValues };
+
+// One step. Arrays are [batch, units]; none overlaps another.
+struct LstmCell {
+  LstmOrder order;
+  LstmPeepholes peepholes;
+  float forget_bias = 0.0F;
+  float clip = 0.0F;  // infinity for none
+  int64_t units = 0;
+  float* cs = nullptr;  // from the old state to the new
+  float* h = nullptr;
+  float* values[kLstmValues] = {};  // copies, null for those that nobody wants
+};
+
+// For some units of one row, of which those of gate g have their sums at sums + g * stride:
+//
 //   i = sigmoid(i + wci cs)   ci = tanh(ci)   f = sigmoid(f + wcf cs + forget_bias)
 //   cs = ci i + f cs, clipped to +-clip   o = sigmoid(o + wco cs)   co = tanh(cs)   h = o co
-// clip: infinity for none.
-void RunLstmCell(const LstmUnits& units, const LstmPeepholes& peepholes, float forget_bias, float clip, int64_t count,
-                 Isa isa);
+void RunLstmCell(const LstmCell& cell, const float* sums, int64_t stride, int64_t row, int64_t unit, int64_t count, Isa isa);
+
+// A row's sums over the input, to which those of codes are added.
+struct LstmCodeSums {
+  const int32_t* codes = nullptr;  // [planes][gates][16] of 16 units (CodeRowProduct)
+  int planes = 1;
+  CodeScale read;                // of the row
+  const float* scale = nullptr;  // [gates, units]: of the weights' columns, and those columns' sums
+  const float* sums = nullptr;
+  const float* input = nullptr;  // [gates, units]
+};
+
+// The same for units [unit, unit + 16). Bits are those of RunCodeGemmTask, which accumulates, and then RunLstmCell.
+void RunLstmCodeCell(const LstmCell& cell, const LstmCodeSums& sums, int64_t row, int64_t unit, Isa isa);
 
 }  // namespace wherry::math
 

@@ -10,6 +10,7 @@
 #define HWY_TARGET_INCLUDE "math/qgemm.cc"
 #include "hwy/foreach_target.h"
 #include "hwy/highway.h"
+#include "math/code_sums-inl.h"
 #include "math/codes-inl.h"
 #include "math/dispatch.h"
 
@@ -18,8 +19,8 @@ namespace wherry::math::HWY_NAMESPACE {
 
 namespace hn = hwy::HWY_NAMESPACE;
 
-using StoreTag = hn::CappedTag<float, 16>;
-using StoreSums = hn::Rebind<int32_t, StoreTag>;
+using StoreTag = CodeSumTag;
+using StoreSums = CodeSumTag32;
 inline constexpr int64_t kStoreLanes = static_cast<int64_t>(hn::MaxLanes(StoreTag()));
 
 // Vectors of columns that a row's turn takes: enough for whole cache lines, few enough for their constants to stay in
@@ -33,25 +34,13 @@ HWY_INLINE hn::Vec<StoreTag> LoadSome(const float* from, int64_t count) {
   return hn::LoadN(d, from, static_cast<size_t>(std::max<int64_t>(count, 0)));
 }
 
-// The zero point's share of sums: of all, or of those of high bytes and of low ones.
-template <int kPlanes>
-HWY_INLINE hn::Vec<StoreSums> HighShift(int32_t zero, hn::Vec<StoreSums> sum_b) {
-  return hn::Mul(hn::Set(StoreSums(), kPlanes == 1 ? zero : zero >> 8), sum_b);
-}
-HWY_INLINE hn::Vec<StoreSums> LowShift(int32_t zero, hn::Vec<StoreSums> sum_b) {
-  return hn::Mul(hn::Set(StoreSums(), zero & 255), sum_b);
-}
-
-// What a row's sums say without scales. sums: of a row's bytes, or of its high bytes and, `stride` behind them, its low ones.
+// sums: of a row's bytes, or of its high bytes and, `stride` behind them, its low ones.
 template <int kPlanes>
 HWY_INLINE hn::Vec<StoreTag> Joined(const int32_t* sums, int64_t stride, hn::Vec<StoreSums> high_shift,
                                     hn::Vec<StoreSums> low_shift) {
-  const StoreTag d;
   const StoreSums d32;
-  const auto high = hn::ConvertTo(d, hn::Sub(hn::Load(d32, sums), high_shift));
-  if constexpr (kPlanes == 1) return high;
-  const auto low = hn::ConvertTo(d, hn::Sub(hn::Load(d32, sums + stride), low_shift));
-  return hn::Add(hn::Mul(high, hn::Set(d, 256.0F)), low);
+  const auto low = kPlanes == 1 ? hn::Zero(d32) : hn::Load(d32, sums + stride);
+  return JoinedSums<kPlanes>(hn::Load(d32, sums), high_shift, low, low_shift);
 }
 
 // Columns [j, j + kStoreVectors * kStoreLanes) of a block, all rows. kWhole: all of those columns are C's.
@@ -228,29 +217,6 @@ void StoreCodeBlock(const SumBlock& block, const CodeRows& a, const QuadMatrix& 
   }
 }
 
-// The arithmetic of StoreColumns, for whole panels that lie apart.
-template <int kPlanes>
-void AddPlanes(const int32_t* found, CodeScale read, const QuadMatrix& b, const PanelRun& panels, float* sums) {
-  const StoreTag d;
-  const StoreSums d32;
-  const auto scale_a = hn::Set(d, read.scale);
-  const int64_t stride = panels.count * kPanelColumns;
-  for (int64_t p = 0; p < panels.count; ++p, found += kPanelColumns, sums += kPanelColumns) {
-    const int64_t column = (panels.first + p * panels.step) * kPanelColumns;
-    for (int64_t v = 0; v < kPanelColumns; v += kStoreLanes) {
-      const auto sum_b = hn::ConvertTo(d32, hn::LoadU(d, b.sums + column + v));
-      const auto high = HighShift<kPlanes>(read.zero, sum_b);
-      const auto sum = Joined<kPlanes>(found + v, stride, high, LowShift(read.zero, sum_b));
-      const auto value = hn::Mul(sum, hn::Mul(scale_a, hn::LoadU(d, b.scale + column + v)));
-      hn::StoreU(hn::Add(value, hn::LoadU(d, sums + v)), d, sums + v);
-    }
-  }
-}
-
-void AddSums(const int32_t* found, const CodeRows& row, const QuadMatrix& b, const PanelRun& panels, float* sums) {
-  (row.planes == 1 ? &AddPlanes<1> : &AddPlanes<2>)(found, *row.scales, b, panels, sums);
-}
-
 }  // namespace wherry::math::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
@@ -418,20 +384,16 @@ void RunCodeGemmTask(const CodeGemmPlan& plan, const CodeRows& a, const QuadMatr
   RunTask(plan, a, b, task, scratch, [&](auto... block) { store({block...}, a, b, epilogue, c, ldc, plan.isa); });
 }
 
-void AddCodeRowProduct(const CodeRows& row, const QuadMatrix& b, const PanelRun& panels, float* sums, Isa isa) {
-  alignas(64) int32_t found[2 * kCodeFewRowsPanels * kPanelColumns];
-  const int64_t panel_bytes = b.groups() * kQuadBytes;
-  CodeBlock block;
-  block.a = row.codes;
-  block.a_stride = row.stride;
-  block.rows = row.planes;
-  block.b = b.codes + panels.first * panel_bytes + b.first_group * kQuadBytes;
-  block.panel_stride = panels.step * panel_bytes;
-  block.panels = panels.count;
-  block.groups = row.groups;
-  block.sums = found;
-  CodeMultiplierFor(isa, block.rows).multiply(block);
-  WHERRY_SELECT(isa, AddSums)(found, row, b, panels, sums);
+CodeRowProduct::CodeRowProduct(const CodeRows& row, const QuadMatrix& b, int64_t panels, int64_t step, Isa isa)
+    : multiply_(CodeMultiplierFor(isa, row.planes).multiply),
+      b_(b.codes + b.first_group * kQuadBytes),
+      panel_bytes_(b.groups() * kQuadBytes) {
+  block_.a = row.codes;
+  block_.a_stride = row.stride;
+  block_.rows = row.planes;
+  block_.panel_stride = step * panel_bytes_;
+  block_.panels = panels;
+  block_.groups = row.groups;
 }
 
 void RunCodeGemmTask(const CodeGemmPlan& plan, const CodeRows& a, const QuadMatrix& b, const CodeResult& result,

@@ -103,8 +103,25 @@ CodeGemmPlan PlanCodeGemm(int64_t m, int64_t k, int64_t n, CodePlanes planes, bo
 // with the code 1 in the place of each. sums [n], of which those panels' columns are written.
 void SumColumns(const QuadMatrix& b, const CodeRows& ones, int64_t first_panel, int64_t panels, Isa isa, float* sums);
 
-// sums [panels.count][16] += a row of A x some whole panels of B, at most kCodeFewRowsPanels, of one plane: as AddRowProduct.
-void AddCodeRowProduct(const CodeRows& row, const QuadMatrix& b, const PanelRun& panels, float* sums, Isa isa);
+// Products of one row of codes with whole panels of B, a few at a time. What does not change from call to call is found
+// before the first: a call takes a few hundred cycles. B has one plane.
+class CodeRowProduct {
+ public:
+  // Each call takes `panels` panels, at most kCodeFewRowsPanels, that lie `step` panels apart. row and b are borrowed.
+  CodeRowProduct(const CodeRows& row, const QuadMatrix& b, int64_t panels, int64_t step, Isa isa);
+  // sums [planes][panels][16], aligned to 64 bytes, of the panels from `first` on.
+  void Run(int64_t first, int32_t* sums) {
+    block_.b = b_ + first * panel_bytes_;
+    block_.sums = sums;
+    multiply_(block_);
+  }
+
+ private:
+  void (*multiply_)(const CodeBlock& block);
+  const int8_t* b_;
+  int64_t panel_bytes_;
+  CodeBlock block_;
+};
 
 // A block of sums and where in C its results go. Only qgemm.cc uses it; a type that is compiled once has to be here.
 struct SumBlock {

@@ -85,6 +85,10 @@ constexpr Tile kFourPanels512[] = {&Tile512<1, 4>, &Tile512<2, 4>, &Tile512<3, 4
 }  // namespace
 
 void MultiplyCodesAvx512Vnni(const CodeBlock& block) {
+  if (block.rows == 1 && block.panels == 4) {  // of an LSTM, as often as it has units
+    Tile512<1, 4>(block, block.a, block.b, block.sums, 4 * kCodeColumns);
+    return;
+  }
   ForEachTile(block, kTileRows512, [](int64_t rows, const auto& take) {
     if (rows <= kCodeFewRows) take(4, kFourPanels512[rows - 1]);
     take(2, kTwoPanels512[rows - 1]);

@@ -138,20 +138,20 @@ HWY_INLINE MathVector Erf(MathVector x) {
   return hn::CopySign(hn::IfThenElse(hn::Lt(size, Constant(0.875F)), near, far), x);
 }
 
-// Calls body(load, store) for whole vectors of [0, count) and then for the rest: load(p) reads those lanes of the run p,
-// store(v, p) writes them.
+// Calls body(load, store) for whole vectors of [0, count) and then for the rest: load(p) reads those lanes of the run p of
+// floats or of other 32-bit words, store(v, p) writes them.
 template <class Body>
 HWY_INLINE void MapVectors(int64_t count, const Body& body) {
   const MathTag d;
   constexpr int64_t kLanes = static_cast<int64_t>(hn::MaxLanes(MathTag()));
   int64_t i = 0;
   for (; i + kLanes <= count; i += kLanes) {
-    body([&](const float* from) HWY_ATTR { return hn::LoadU(d, from + i); },
+    body([&]<class T>(const T* from) HWY_ATTR { return hn::LoadU(hn::Rebind<T, MathTag>(), from + i); },
          [&](MathVector value, float* to) HWY_ATTR { hn::StoreU(value, d, to + i); });
   }
   if (i < count) {
     const size_t rest = static_cast<size_t>(count - i);
-    body([&](const float* from) HWY_ATTR { return hn::LoadN(d, from + i, rest); },
+    body([&]<class T>(const T* from) HWY_ATTR { return hn::LoadN(hn::Rebind<T, MathTag>(), from + i, rest); },
          [&](MathVector value, float* to) HWY_ATTR { hn::StoreN(value, d, to + i, rest); });
   }
 }

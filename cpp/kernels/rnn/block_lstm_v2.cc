@@ -4,7 +4,7 @@
 namespace wherry::kernels {
 namespace {
 
-[[maybe_unused]] constexpr LstmOp kBlockLstmV2{true, 0, 2, 1, 3, 0.0F, 0.0F};
+[[maybe_unused]] constexpr LstmOp kBlockLstmV2{true, {0, 2, 1, 3}, 0.0F, 0.0F};
 
 }  // namespace
 

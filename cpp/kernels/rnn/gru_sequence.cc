@@ -117,7 +117,7 @@ void RunGruPart(const RunContext& context, const math::PanelMatrix& u, const Rec
     };
     if (p.reset_after && TakesPanels(part, n)) {
       const auto product = [&](int64_t panel, float* to) { all.RunPanel(old, u, panel, to, scratch); };
-      ForEachPanel(part, n, 3, with_bias.bias, falling, product, [&](const GateSums& from) {
+      ForEachFloatPanel(part, n, 3, with_bias.bias, falling, product, [&](const GateSums& from) {
         math::GruUnits some = units(from.row);
         const int64_t skip = from.unit - part.unit_begin;
         some = {some.x_z + skip, some.x_r + skip, some.x_n + skip, some.old + skip, some.h + skip};

@@ -23,12 +23,10 @@ namespace wherry::kernels {
 // What differs between the three ops.
 struct LstmOp {
   bool sequence;  // x is [steps, batch, inputs] after a scalar seq_len_max; else x is [batch, inputs]
-  int i, ci, f, o;  // which quarter of the 4 * units columns of w each gate has
+  math::LstmOrder order;
   float forget_bias;  // defaults of the attributes
   float cell_clip;
 };
-
-enum LstmOutput { kI = 0, kCs, kF, kO, kCi, kCo, kH, kLstmOutputs };
 
 template <typename Products>
 struct LstmParams : LstmShape {
@@ -43,7 +41,6 @@ struct LstmParams : LstmShape {
 struct LstmScratch {
   size_t gates = 0;  // float [chunk, batch, 4 * units]
   size_t cs = 0;     // float [batch, units]
-  size_t co = 0;
   size_t h[2] = {};  // of even steps, of odd steps: while one is made, the other is read
   size_t products = 0;
 
@@ -51,8 +48,7 @@ struct LstmScratch {
     const auto floats = [](int64_t count) { return (static_cast<size_t>(count) * sizeof(float) + 63) / 64 * 64; };
     const size_t state = floats(p.batch * p.units);
     cs = gates + floats(p.chunk * p.batch * 4 * p.units);
-    co = cs + state;
-    h[0] = co + state;
+    h[0] = cs + state;
     h[1] = h[0] + state;
     products = h[1] + state;
   }
@@ -68,7 +64,7 @@ inline bool HasShape(const Tensor& tensor, int64_t a) { return tensor.rank == 1 
 template <typename Products>
 Status PrepareLstm(PrepareContext& context, const LstmOp& op, WeightFormat format) {
   const int x_index = op.sequence ? 1 : 0;
-  WHERRY_RETURN_IF_ERROR(context.ExpectCounts(8 + x_index, kLstmOutputs));
+  WHERRY_RETURN_IF_ERROR(context.ExpectCounts(8 + x_index, math::kLstmValues));
   if (op.sequence && (context.input(0).dtype != DType::kI64 || context.input(0).count() != 1)) {
     return context.Fail(Code::kCorrupt, "seq_len_max must be one int64");
   }
@@ -100,7 +96,7 @@ Status PrepareLstm(PrepareContext& context, const LstmOp& op, WeightFormat forma
   for (int i = x_index + 4; i < x_index + 7 && p.peephole; ++i) {
     if (!HasShape(context.input(i), p.units)) return context.Fail(Code::kCorrupt, "peepholes must be [units]");
   }
-  for (int i = 0; i < kLstmOutputs; ++i) {
+  for (int i = 0; i < math::kLstmValues; ++i) {
     WHERRY_RETURN_IF_ERROR(context.ExpectOutputType(i, DType::kF32));
     const Tensor& out = context.output(i);
     if (out.rank != rank || (op.sequence && out.dim(0) != p.steps) || out.dim(rank - 2) != p.batch ||
@@ -137,10 +133,20 @@ inline float* OutputSteps(const RunContext& context, int output, int64_t begin, 
 struct LstmState {
   float* gates = nullptr;  // [chunk, batch, 4 * units]: the input's sums, which the steps go on with
   float* cs = nullptr;
-  float* co = nullptr;
   float* h[2] = {};
   math::LstmPeepholes peepholes;
   int64_t first_product = 0;  // before this step the state is zero
+};
+
+// Takes sums of any products to the new state.
+struct LstmFinish {
+  const math::LstmCell& cell;
+  Isa isa;
+
+  void operator()(const GateSums& from) const {
+    math::RunLstmCell(cell, from.sums, from.stride, from.row, from.unit, from.count, isa);
+  }
+  void operator()(const CodeGateSums& from) const { math::RunLstmCodeCell(cell, from.sums, from.row, from.unit, isa); }
 };
 
 // One part of the units through steps [begin, end). Meets the other parts after each.
@@ -150,32 +156,21 @@ void RunLstmPart(const RunContext& context, const LstmOp& op, const LstmState& r
   const LstmParams<Products>& p = context.params<LstmParams<Products>>();
   const RecurrentPart part = p.split.part(index);
   const int64_t n = p.units;
-  float* outputs[kLstmOutputs];
-  for (int output = 0; output < kLstmOutputs; ++output) outputs[output] = OutputSteps(context, output, 0, 0);
-  const float clip = p.cell_clip > 0.0F ? p.cell_clip : std::numeric_limits<float>::infinity();
+  math::LstmCell cell;
+  cell.order = op.order;
+  cell.peepholes = run.peepholes;
+  cell.forget_bias = p.forget_bias;
+  cell.clip = p.cell_clip > 0.0F ? p.cell_clip : std::numeric_limits<float>::infinity();
+  cell.units = n;
+  cell.cs = run.cs;
   typename Products::Part product(products, part, index);
+  const LstmFinish finish{cell, context.isa()};
   for (int64_t t = begin; t < end; ++t) {
     float* const gates = run.gates + (t - begin) * p.batch * 4 * n;
-    const auto finish = [&](const GateSums& from) {
-      const int64_t at = from.row * n + from.unit;
-      const math::LstmUnits units = {from.sums + op.i * from.stride,
-                                     from.sums + op.ci * from.stride,
-                                     from.sums + op.f * from.stride,
-                                     from.sums + op.o * from.stride,
-                                     run.cs + at,
-                                     run.co + at,
-                                     run.h[t % 2] + at};
-      math::LstmPeepholes peepholes;
-      if (run.peepholes.wci != nullptr) {
-        peepholes = {run.peepholes.wci + from.unit, run.peepholes.wcf + from.unit, run.peepholes.wco + from.unit};
-      }
-      math::RunLstmCell(units, peepholes, p.forget_bias, clip, from.count, context.isa());
-      const float* const values[kLstmOutputs] = {units.i, units.cs, units.f, units.o, units.ci, units.co, units.h};
-      for (int output = 0; output < kLstmOutputs; ++output) {
-        if (outputs[output] == nullptr) continue;
-        std::memcpy(outputs[output] + t * p.batch * n + at, values[output], static_cast<size_t>(from.count) * sizeof(float));
-      }
-    };
+    cell.h = run.h[t % 2];
+    for (int value = 0; value < math::kLstmValues; ++value) {
+      cell.values[value] = OutputSteps(context, value, t, p.batch * n);
+    }
     if (t >= run.first_product) {
       product.Run(run.h[(t + 1) % 2], gates, t % 2 != 0, finish);
     } else {
@@ -197,7 +192,7 @@ Status RunLstm(RunContext& context, const LstmOp& op, math::DequantizePanel dequ
   }
   const int64_t state = p.batch * p.units;
   const size_t state_bytes = static_cast<size_t>(state) * sizeof(float);
-  for (int output = 0; output < kLstmOutputs; ++output) {
+  for (int output = 0; output < math::kLstmValues; ++output) {
     float* const rest = OutputSteps(context, output, length, state);
     if (rest != nullptr) std::memset(rest, 0, state_bytes * static_cast<size_t>(p.steps - length));
   }
@@ -209,7 +204,6 @@ Status RunLstm(RunContext& context, const LstmOp& op, math::DequantizePanel dequ
   LstmState run;
   run.gates = floats(layout.gates);
   run.cs = floats(layout.cs);
-  run.co = floats(layout.co);
   run.h[0] = floats(layout.h[0]);
   run.h[1] = floats(layout.h[1]);
   const float* const x = context.input(x_index).as<const float>();

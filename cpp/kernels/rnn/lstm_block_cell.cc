@@ -4,7 +4,7 @@
 namespace wherry::kernels {
 namespace {
 
-[[maybe_unused]] constexpr LstmOp kLstmBlockCell{false, 0, 1, 2, 3, 1.0F, 3.0F};
+[[maybe_unused]] constexpr LstmOp kLstmBlockCell{false, {0, 1, 2, 3}, 1.0F, 3.0F};
 
 }  // namespace
 

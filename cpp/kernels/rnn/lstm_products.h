@@ -8,6 +8,7 @@
 #include "kernels/codes.h"
 #include "kernels/panels.h"
 #include "kernels/rnn/recurrent.h"
+#include "math/lstm_cell.h"
 
 namespace wherry::kernels {
 
@@ -37,6 +38,13 @@ void ForEachRow(const RecurrentPart& part, float* gates, int64_t ldc, int64_t un
     done(GateSums{row, part.unit_begin, part.units(), gates + row * ldc + part.unit_begin, units});
   }
 }
+
+// The sums of a panel of units of one row, those of codes beside those of the input.
+struct CodeGateSums {
+  int64_t row;
+  int64_t unit;
+  math::LstmCodeSums sums;
+};
 
 class FloatProducts {
  public:
@@ -98,7 +106,7 @@ class FloatProducts {
         const auto product = [&](int64_t panel, float* sums) {
           product_.RunPanel(h, products_.state_, panel, sums, scratch_);
         };
-        ForEachPanel(part_, units, kLstmGates, gates + part_.row_begin * ldc, falling, product, done);
+        ForEachFloatPanel(part_, units, kLstmGates, gates + part_.row_begin * ldc, falling, product, done);
         return;
       }
       math::Epilogue add;
@@ -200,7 +208,7 @@ class CodeProducts {
       const int64_t k = rows_.leading + rows_.k;
       plan_ = math::PlanCodeGemm(part.rows(), k, products.shape_.columns(), {rows_.planes, 1}, false, products.context_.isa(), 1);
     }
-    // As FloatProducts::Part::Run.
+    // As FloatProducts::Part::Run; panels are handed to done(CodeGateSums).
     template <class Done>
     void Run(const float* h, float* gates, bool falling, const Done& done) {
       const int64_t units = products_.shape_.units;
@@ -212,11 +220,19 @@ class CodeProducts {
       const math::CodeRows rows = rows_.View(scratch_);
       std::byte* const scratch = scratch_ + rows_.bytes();
       if (TakesPanels(part_, units)) {
-        const auto product = [&](int64_t panel, float* sums) {
-          math::AddCodeRowProduct(rows, products_.state_, {panel, units / math::kPanelColumns, kLstmGates}, sums,
-                                  products_.context_.isa());
+        const float* const input = gates + part_.row_begin * ldc;
+        math::CodeRowProduct row(rows, products_.state_, kLstmGates, units / math::kPanelColumns, products_.context_.isa());
+        const auto product = [&](int64_t panel, int64_t, int32_t* sums) {
+          FetchSums(input, units, kLstmGates, panel);
+          row.Run(panel, sums);
         };
-        ForEachPanel(part_, units, kLstmGates, gates + part_.row_begin * ldc, falling, product, done);
+        CodeGateSums ready{part_.row_begin, 0, {}};
+        ready.sums = {nullptr, rows.planes, *rows.scales, products_.state_.scale, products_.state_.sums, input};
+        ForEachPanel<int32_t>(part_, falling, product, [&](int64_t panel, const int32_t* sums) {
+          ready.unit = panel * math::kPanelColumns;
+          ready.sums.codes = sums;
+          done(ready);
+        });
         return;
       }
       for (int64_t gate = 0; gate < kLstmGates && plan_.tasks() > 0; ++gate) {

@@ -36,7 +36,7 @@ struct GateSums {
   int64_t row;
   int64_t unit;
   int64_t count;
-  float* sums;
+  const float* sums;
   int64_t stride;
 };
 
@@ -45,26 +45,45 @@ inline bool TakesPanels(const RecurrentPart& part, int64_t units) {
   return part.rows() == 1 && units % math::kPanelColumns == 0;
 }
 
-// For each panel of a part's units: product(panel, sums) adds to sums [gates][16], which begin as `start` has them for the
-// row (gate g at start + g * units); then done(GateSums) takes them.
-template <class Product, class Done>
-void ForEachPanel(const RecurrentPart& part, int64_t units, int gates, const float* start, bool falling,
-                  const Product& product, const Done& done) {
-  constexpr int64_t kUnits = math::kPanelColumns;
-  alignas(64) float sums[2][kMaxGates * kUnits];
-  GateSums ready{};  // taken only after the next product, the end of which then waits for weights, not for this
-  const int64_t first = part.unit_begin / kUnits;
-  const int64_t last = part.unit_end / kUnits - 1;
+inline constexpr int64_t kMaxPanelSums = 2 * kMaxGates * math::kPanelColumns;  // of codes of 16 bits
+
+// For each panel of a part's units: product(panel, next, sums) makes its sums, up to kMaxPanelSums of them, and is told
+// which panel comes next (or the same, after the last); done(panel, sums) takes them.
+template <class Sum, class Product, class Done>
+void ForEachPanel(const RecurrentPart& part, bool falling, const Product& product, const Done& done) {
+  alignas(64) Sum sums[2][kMaxPanelSums];
+  const int64_t first = part.unit_begin / math::kPanelColumns;
+  const int64_t last = part.unit_end / math::kPanelColumns - 1;
+  const auto panel = [&](int64_t i) { return falling ? first + last - i : i; };
   for (int64_t i = first; i <= last; ++i) {
-    const int64_t panel = falling ? first + last - i : i;
-    for (int g = 0; g < gates; ++g) {
-      std::memcpy(sums[i % 2] + g * kUnits, start + g * units + panel * kUnits, sizeof(float) * kUnits);
-    }
-    product(panel, sums[i % 2]);
-    if (i > first) done(ready);
-    ready = {part.row_begin, panel * kUnits, kUnits, sums[i % 2], kUnits};
+    product(panel(i), panel(i < last ? i + 1 : i), sums[i % 2]);
+    // Only now, as the end of a product waits for weights, not for this.
+    if (i > first) done(panel(i - 1), sums[(i + 1) % 2]);
   }
-  if (last >= first) done(ready);
+  if (last >= first) done(panel(last), sums[last % 2]);
+}
+
+// Fetches a panel's sums over the input, which another core may have made: those of gate g at start + g * units.
+inline void FetchSums(const float* start, int64_t units, int gates, int64_t panel) {
+  for (int g = 0; g < gates; ++g) __builtin_prefetch(start + g * units + panel * math::kPanelColumns);
+}
+
+// The same for sums of floats, which begin as `start` has them for the row: product(panel, sums) adds to sums [gates][16],
+// done takes GateSums.
+template <class Product, class Done>
+void ForEachFloatPanel(const RecurrentPart& part, int64_t units, int gates, const float* start, bool falling,
+                       const Product& product, const Done& done) {
+  constexpr int64_t kUnits = math::kPanelColumns;
+  const auto add = [&](int64_t panel, int64_t next, float* sums) {
+    for (int g = 0; g < gates; ++g) {
+      std::memcpy(sums + g * kUnits, start + g * units + panel * kUnits, sizeof(float) * kUnits);
+    }
+    FetchSums(start, units, gates, next);
+    product(panel, sums);
+  };
+  ForEachPanel<float>(part, falling, add, [&](int64_t panel, const float* sums) {
+    done(GateSums{part.row_begin, panel * kUnits, kUnits, sums, kUnits});
+  });
 }
 
 // Parts of a layer's step, at most one for each thread.
