@@ -116,8 +116,8 @@ class Executor:
         pack was planned for
     page_cache: whether weights that do not fit into the budget may stay in the system's page cache: "use", "leave"
         (they are read past it), or "auto", where there is memory for them
-    device: a profile (wherry.devices.profile.load_device) that says how fast computing and storage are: which weights stay is
-        planned for it until runs have measured that themselves; None is a guess
+    device: a profile (wherry.devices.profile.load_device) that says how fast computing and storage are: which weights
+        stay is planned for it until runs have measured that themselves; None is a guess
     checkpoint: a file that runs keep after each partition. A run in a new process, of the same pack on the same inputs,
         goes on from it at the next partition, to the same outputs bit for bit
 
