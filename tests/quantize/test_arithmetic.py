@@ -104,7 +104,8 @@ def test_layers_get_weights_of_two_bytes(tmp_path: Path, monkeypatch: pytest.Mon
     """Where weights of 8 bits are too coarse, and floats cost more."""
     limit = 1e-3
     monkeypatch.setattr(compiler, "TOLERANCE", limit)
-    report = wherry.compile(wide_network(), tmp_path / "m.wherry", quantize="int8")
+    samples = {"x": np.random.default_rng(2).standard_normal((8, 16, 16, 256)).astype(np.float32)}
+    report = wherry.compile(wide_network(), tmp_path / "m.wherry", quantize="int8", samples=samples)
     assert report.quantize is not None and report.quantize.arithmetic is not None
     found = report.quantize.arithmetic
     assert found.conclusive and found.widest_layers and set(found.widest_layers) <= set(found.wide_layers)

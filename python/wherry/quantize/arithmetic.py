@@ -91,6 +91,8 @@ MOST_MEASURED_BYTES = 400 << 20
 # Of the limit: other inputs than those measured may make more of an error.
 _MARGIN = 0.8
 _CODES_OF_A_BYTE = 256  # so much finer are codes of 16 bits
+# Inputs from which on errors of single layers can be told well enough to trust their sum, and to spend bytes on them.
+_MANY = 8
 _SMALL = 0.1  # of the limit: where rounding activations does less, rounding the weights is taken to do as much
 
 
@@ -124,6 +126,8 @@ def fit_arithmetic(
             # Who measures two dozen choices on a few outputs, and takes the best that fits, takes one that was lucky
             # there. What layers do alone says more: each has been measured, and nobody chose among these.
             error = measured[tuple(forms.values())] = likely_difference(expected, trials.outputs(forms))
+            if len(expected) < _MANY:
+                return error
             alone = math.hypot(*(errors[group][form] for group, form in forms.items()))
             return max(error, math.hypot(error, likely_of_rms(expected, alone)) / math.sqrt(2))
 
@@ -230,7 +234,7 @@ class _Trials:
                     weights = rms_difference(expected, self.outputs({**base, name: FLOATS}))
                 both = math.hypot(activations, weights)
                 found[name] = {DYNAMIC: both, WIDE: weights, FLOATS: 0.0}
-                if self._can_be_widest(self.groups[name]):
+                if len(expected) >= _MANY and self._can_be_widest(self.groups[name]):
                     found[name][WIDEST] = both / _CODES_OF_A_BYTE
         return found
 
