@@ -4,7 +4,6 @@
 #include "math/gemm.h"
 
 #include <algorithm>
-#include <cstring>
 
 #ifndef WHERRY_MATH_GEMM_UNITS_
 #define WHERRY_MATH_GEMM_UNITS_
@@ -27,9 +26,8 @@ inline int64_t PanelUnit(int64_t panels, int64_t parts) {
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "math/gemm.cc"
 #include "hwy/foreach_target.h"
-#include "math/copy-inl.h"
 #include "math/dispatch.h"
-#include "math/tile-inl.h"
+#include "math/gemm_blocks-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace wherry::math::HWY_NAMESPACE {
@@ -41,8 +39,8 @@ inline constexpr int64_t kFewRows = 3;
 inline constexpr int64_t kFewRowsPanels = 8;
 inline constexpr int64_t kFewRowsK = kRowProductDepth;
 
-// With more tiles to a block, what the first of them waits for is little.
-inline constexpr int64_t kAheadTiles = 16;
+// With more rows to a block, what the first of its tiles waits for is little.
+inline constexpr int64_t kAheadRowsOfBlock = 16 * kTileRows;
 
 // Where a residual is C itself, sums may not wait in C for the next block of k: they wait beside it, 64 KiB at a time.
 inline constexpr int64_t kSumFloats = 16 * 1024;
@@ -107,155 +105,61 @@ size_t ScratchBytes(const GemmPlan& plan, bool adds_residual) {
   return RowScratch(plan) + BlockScratch(plan) + (sums_wait ? kSumScratch : 0) + static_cast<size_t>(HeldBytes(plan));
 }
 
-struct Range {
-  int64_t begin;
-  int64_t end;
-  int64_t size() const { return end - begin; }
-};
+// Bytes of a block of B that stays in the first-level cache, beside tiles of A and C, while all rows pass.
+inline constexpr int64_t kNearBlockBytes = 40 * 1024;
 
-// Part `index` of `parts` of [0, count), in units of `unit`.
-inline Range Part(int64_t count, int64_t unit, int64_t index, int64_t parts) {
-  const int64_t units = (count + unit - 1) / unit;
-  return {std::min(count, units * index / parts * unit), std::min(count, units * (index + 1) / parts * unit)};
-}
-
-inline void CopyTile(const RowSource& a, int64_t row, int64_t rows, int64_t k0, int64_t k1, float* out) {
-  if (a.copy != nullptr) {
-    a.copy(a.source, row, rows, k0, k1, out, kTileStride);
-    return;
-  }
-  for (int64_t r = 0; r < rows; ++r) {
-    CopyRun(a.data + (row + r) * a.stride + k0, k1 - k0, out + r * kTileStride);
-  }
-}
-
-// One tile of `width` columns at an edge: some of them are not C's, so it is computed beside C.
-inline void EdgeTile(TileFunction tile, const float* a, const float* b, int64_t panel_stride, int64_t depth, float* c,
-                     int64_t ldc, int64_t rows, int64_t width, Range columns, TileStore store) {
-  constexpr int64_t kWidth = kPanelColumns * 8;
-  alignas(64) float beside[static_cast<size_t>(kTileRows * kWidth)];
-  alignas(64) float residual[static_cast<size_t>(kTileRows * kWidth)];
-  alignas(64) float bias[static_cast<size_t>(kWidth)];
-  const auto copy_rows = [&](const float* from, int64_t stride, float* to) {
-    for (int64_t r = 0; r < rows; ++r) {
-      std::memset(to + r * kWidth, 0, sizeof(float) * static_cast<size_t>(width));
-      CopyRun(from + r * stride + columns.begin, columns.size(), to + r * kWidth + columns.begin);
-    }
-  };
-  if (store.start != nullptr) {
-    copy_rows(store.start, store.start_stride, beside);
-    store.start = beside;
-    store.start_stride = kWidth;
-  }
-  if (store.residual != nullptr) {
-    copy_rows(store.residual, store.residual_stride, residual);
-    store.residual = residual;
-    store.residual_stride = kWidth;
-  }
-  if (store.bias != nullptr) {
-    std::memset(bias, 0, sizeof(bias));
-    CopyRun(store.bias + columns.begin, columns.size(), bias + columns.begin);
-    store.bias = bias;
-  }
-  tile(a, b, panel_stride, depth, beside, kWidth, store);
-  for (int64_t r = 0; r < rows; ++r) {
-    CopyRun(beside + r * kWidth + columns.begin, columns.size(), c + r * ldc + columns.begin);
-  }
-}
-
-struct Block {
-  const float* b;        // first panel of the block, row k0
-  int64_t panel_stride;  // floats
-  Range panels;
-  Range k;
-};
-
-// Where the sums of a tile's rows are between one block of k and the next, from the first column of the block on.
-struct Sums {
-  float* data;
-  int64_t stride;
-};
-
-// Of the block of B that comes next, the lines that one of several tiles fetches while it multiplies: weights that come
-// from memory arrive in the time of all tiles of a block, not of the first.
-struct Ahead {
-  const float* b = nullptr;  // null for none
-  int64_t panel_stride = 0;
-  int64_t tile = 0;  // of `tiles`
-  int64_t tiles = 1;
-
-  void Find(int64_t panel, int width, int64_t depth, TileStore* store) const {
-    if (b == nullptr) return;
-    const int64_t lines = width * depth / tiles;
-    for (int64_t i = 0; i < 2; ++i) {
-      const int64_t line = width * depth * tile / tiles + lines / 2 * i;
-      store->ahead[i] = b + (panel + line / depth) * panel_stride + line % depth * kPanelColumns;
-    }
-    store->ahead_step = std::min(kPanelColumns, width * kPanelColumns / tiles);
-  }
-};
-
-// All panels of a block times one tile of A.
-inline void RunTileRow(const GemmPlan& plan, const Epilogue& epilogue, const Block& block, const Ahead& ahead,
-                       const float* a, int64_t row, int64_t rows, const Sums& sums, float* c, int64_t ldc) {
-  const bool first = block.k.begin == 0;
-  const bool last = block.k.end == plan.k;
-  TileStore store;
-  store.start_stride = first ? ldc : sums.stride;
-  store.residual_stride = ldc;
-  const Clamp clamp = ClampOf(last ? epilogue.activation : Activation::kNone);
-  store.low = clamp.low;
-  store.high = clamp.high;
-  float* c_row = c + row * ldc;
-  int width = TilePanels(static_cast<int>(rows));
-  for (int64_t panel = block.panels.begin; panel < block.panels.end; panel += width) {
-    width = FittingPanels(static_cast<int>(rows), width, block.panels.end - panel);
-    const TileFunction tile = FindTile(static_cast<int>(rows), width);
-    const float* b = block.b + (panel - block.panels.begin) * block.panel_stride;
-    const int64_t column = panel * kPanelColumns;
-    const Range inside = {std::max(plan.column_begin, column),
-                          std::min(plan.column_end, column + width * kPanelColumns)};
-    float* const held = sums.data + (panel - block.panels.begin) * kPanelColumns;
-    store.start = !first ? held : epilogue.accumulate ? c_row + column : nullptr;
-    ahead.Find(panel - block.panels.begin, width, block.k.size(), &store);
-    store.bias = last && epilogue.bias != nullptr ? epilogue.bias + column : nullptr;
-    store.residual = last && epilogue.residual != nullptr ? epilogue.residual + row * ldc + column : nullptr;
-    if (store.residual != nullptr) {  // on its way while the tile multiplies
-      for (int64_t r = 0; r < rows; ++r) {
-        for (int v = 0; v < width; ++v) __builtin_prefetch(store.residual + r * ldc + v * kPanelColumns);
+// The part of C in `rows` and `panels`, A being read where it lies: blocks of B of at least a tile's width, as deep as the
+// first-level cache allows, or of more panels where k is small. Nothing is copied, and a load of A serves 3 or 4 vectors of
+// B: the core, whose clock falls with what its loads take, runs faster. For instruction sets with kAnyStride.
+// sums: where they wait when C is the residual too, kSumFloats.
+void InPlaceTask(const GemmPlan& plan, const RowSource& a, const PanelMatrix& b, const Epilogue& epilogue, float* c,
+                 int64_t ldc, Range rows, Range panels, float* sums) {
+  constexpr int64_t kRowBytes = kPanelColumns * static_cast<int64_t>(sizeof(float));
+  const int tile_rows = panels.size() < 3 ? 12 : panels.size() % 4 != 0 && panels.size() % 3 == 0 ? 9 : 6;
+  const int64_t tiles = (rows.size() + tile_rows - 1) / tile_rows;
+  const auto tile_row = [&](int64_t t) { return rows.begin + rows.size() * t / tiles; };
+  int64_t width = 0;
+  for (int64_t done = 0; done < panels.size(); done += width) {
+    const auto next = [&] { return FittingPanels(tile_rows, TilePanels(tile_rows), panels.size() - done - width); };
+    width = 0;
+    width = next();
+    while (done + width < panels.size() && (width + next()) * plan.k * kRowBytes <= kNearBlockBytes) width += next();
+    Block block;
+    block.panels.begin = plan.falling ? panels.end - done - width : panels.begin + done;
+    block.panels.end = block.panels.begin + width;
+    const bool over_residual = epilogue.residual != nullptr && epilogue.residual == c;
+    // There is room for sums that wait only where k is more than kBlockK.
+    const int64_t depth = over_residual && plan.k <= kBlockK ? kBlockK : kNearBlockBytes / (width * kRowBytes);
+    const int64_t depths = std::max<int64_t>(1, (plan.k + depth - 1) / depth);
+    const bool apart = over_residual && depths > 1;
+    const int64_t sum_stride = width * kPanelColumns;
+    const int64_t tiles_at_once = apart ? kSumFloats / (kTileRows * sum_stride) : tiles;
+    for (int64_t t0 = 0; t0 < tiles; t0 += tiles_at_once) {
+      const int64_t t1 = std::min(tiles, t0 + tiles_at_once);
+      for (int64_t i = 0; i < depths; ++i) {
+        block.k = {plan.k * i / depths / 4 * 4, i + 1 == depths ? plan.k : plan.k * (i + 1) / depths / 4 * 4};
+        FindBlock(plan, b, nullptr, &block);
+        Ahead ahead;
+        if (plan.k > 0 && t1 == tiles && rows.size() <= kAheadRowsOfBlock) {
+          ahead.tiles = tiles;
+          ahead.panel_stride = block.panel_stride;
+          if (i + 1 < depths) {
+            ahead.b = block.b + block.k.size() * kPanelColumns;
+          } else if (done + width < panels.size()) {
+            const int64_t to_next = plan.falling ? -next() : width;
+            ahead.b = block.b + to_next * block.panel_stride - block.k.begin * kPanelColumns;
+          }
+        }
+        for (int64_t t = t0; t < t1; ++t) {
+          const int64_t row = tile_row(t);
+          const Sums waiting = apart ? Sums{sums + (row - tile_row(t0)) * sum_stride, sum_stride}
+                                     : Sums{c + row * ldc + block.panels.begin * kPanelColumns, ldc};
+          ahead.tile = t;
+          RunTileRow(plan, epilogue, block, ahead, a.data + row * a.stride + block.k.begin, a.stride, row,
+                     tile_row(t + 1) - row, waiting, c, ldc);
+        }
       }
     }
-    float* const to = last ? c_row + column : held;
-    const int64_t stride = last ? ldc : sums.stride;
-    if (inside.size() == width * kPanelColumns) {
-      tile(a, b, block.panel_stride, block.k.size(), to, stride, store);
-    } else {
-      EdgeTile(tile, a, b, block.panel_stride, block.k.size(), to, stride, rows, width * kPanelColumns,
-               {inside.begin - column, inside.end - column}, store);
-    }
-  }
-  if (last && epilogue.activation > Activation::kRelu6) {  // the block's part of these rows is still in the first cache
-    const Range inside = {std::max(plan.column_begin, block.panels.begin * kPanelColumns),
-                          std::min(plan.column_end, block.panels.end * kPanelColumns)};
-    for (int64_t r = 0; r < rows; ++r) {
-      Activate(epilogue.activation, epilogue.alpha, c_row + r * ldc + inside.begin, inside.size(), plan.isa);
-    }
-  }
-}
-
-// Finds the block's panels and rows of B in float32: in B itself, or made in b_block.
-inline void FindBlock(const GemmPlan& plan, const PanelMatrix& b, float* b_block, Block* block) {
-  if (!plan.dequantizes) {
-    block->panel_stride = b.k * kPanelColumns;
-    block->b = static_cast<const float*>(b.data) + block->panels.begin * block->panel_stride +
-               (b.first_row + block->k.begin) * kPanelColumns;
-    return;
-  }
-  block->b = b_block;
-  block->panel_stride = block->k.size() * kPanelColumns;
-  for (int64_t panel = block->panels.begin; panel < block->panels.end; ++panel) {
-    b.dequantize(b, panel, b.first_row + block->k.begin, b.first_row + block->k.end,
-                 b_block + (panel - block->panels.begin) * block->panel_stride);
   }
 }
 
@@ -268,7 +172,13 @@ void GemmTask(const GemmPlan& plan, const RowSource& a, const PanelMatrix& b, co
   const int64_t panel_count = (plan.column_end + kPanelColumns - 1) / kPanelColumns - first_panel;
   const Range part =
       Part(panel_count, PanelUnit(panel_count, plan.column_parts), task % plan.column_parts, plan.column_parts);
+  std::byte* const behind_block = scratch + RowScratch(plan) + BlockScratch(plan);
+  float* const apart_sums = reinterpret_cast<float*>(behind_block + HeldBytes(plan));
   const bool few = rows.size() <= kFewRows;
+  if (kAnyStride && !few && a.copy == nullptr && !plan.dequantizes) {
+    InPlaceTask(plan, a, b, epilogue, c, ldc, rows, {first_panel + part.begin, first_panel + part.end}, apart_sums);
+    return;
+  }
   const bool holds = Holds(plan, rows.size());
   const int64_t block_panels = few ? kFewRowsPanels : holds ? kHeldPanels : BlockPanels(plan);
   // One row needs no copy that puts rows close together, and no block that other rows will read again.
@@ -276,7 +186,6 @@ void GemmTask(const GemmPlan& plan, const RowSource& a, const PanelMatrix& b, co
   const int64_t block_k = few && plan.dequantizes ? kFewRowsK : in_place ? plan.k : kBlockK;
   const int64_t tiles = (rows.size() + kTileRows - 1) / kTileRows;
   const auto tile_row = [&](int64_t t) { return rows.begin + rows.size() * t / tiles; };
-  std::byte* const behind_block = scratch + RowScratch(plan) + BlockScratch(plan);
   float* const held = reinterpret_cast<float*>(behind_block);
   if (holds) {
     for (int64_t k0 = 0; k0 < plan.k; k0 += kBlockK) {
@@ -289,7 +198,6 @@ void GemmTask(const GemmPlan& plan, const RowSource& a, const PanelMatrix& b, co
     }
   }
   const bool apart = epilogue.residual != nullptr && epilogue.residual == c && plan.k > block_k;
-  float* const apart_sums = reinterpret_cast<float*>(behind_block + HeldBytes(plan));
   const int64_t sum_stride = block_panels * kPanelColumns;
   const int64_t tiles_at_once = apart ? kSumFloats / (kTileRows * sum_stride) : tiles;
 
@@ -305,7 +213,7 @@ void GemmTask(const GemmPlan& plan, const RowSource& a, const PanelMatrix& b, co
         block.k = {k0, std::min(plan.k, k0 + block_k)};
         FindBlock(plan, b, b_block, &block);
         Ahead ahead;
-        if (!plan.dequantizes && plan.k > 0 && t1 == tiles && tiles <= kAheadTiles) {
+        if (!plan.dequantizes && plan.k > 0 && t1 == tiles && rows.size() <= kAheadRowsOfBlock) {
           ahead.panel_stride = block.panel_stride;
           ahead.tiles = tiles;
           if (block.k.end < plan.k) {
@@ -318,7 +226,7 @@ void GemmTask(const GemmPlan& plan, const RowSource& a, const PanelMatrix& b, co
         for (int64_t t = t0; t < t1; ++t) {
           const int64_t row = tile_row(t);
           const int64_t row_end = tile_row(t + 1);
-          const float* a_rows = a_tile;
+          const float* a_rows = a_tile;  // its stride does not matter to a single row
           if (in_place) {
             a_rows = a.data + row * a.stride + block.k.begin;
           } else if (holds) {
@@ -329,7 +237,7 @@ void GemmTask(const GemmPlan& plan, const RowSource& a, const PanelMatrix& b, co
           const Sums sums = apart ? Sums{apart_sums + (t - t0) * kTileRows * sum_stride, sum_stride}
                                   : Sums{c + row * ldc + block.panels.begin * kPanelColumns, ldc};
           ahead.tile = t;
-          RunTileRow(plan, epilogue, block, ahead, a_rows, row, row_end - row, sums, c, ldc);
+          RunTileRow(plan, epilogue, block, ahead, a_rows, kTileStride, row, row_end - row, sums, c, ldc);
         }
         k0 += block_k;
       } while (k0 < plan.k);
@@ -345,15 +253,12 @@ inline void AddTiles(const float* a, const float* b, int64_t stride, int64_t dep
     width = FittingPanels(1, width, count - p);
     float* const at = sums + p * kPanelColumns;
     store.start = at;
-    FindTile(1, width)(a, b + p * stride, stride, depth, at, 0, store);
+    FindTile(1, width)(a, 0, b + p * stride, stride, depth, at, 0, store);
   }
 }
 
 void AddRow(const float* a, int64_t k, const PanelMatrix& b, const PanelRun& panels, float* sums, std::byte* scratch) {
-  TileStore store;
-  const Clamp none = ClampOf(Activation::kNone);
-  store.low = none.low;
-  store.high = none.high;
+  const TileStore store;
   if (b.dequantize == nullptr) {
     const float* const from = static_cast<const float*>(b.data) + (panels.first * b.k + b.first_row) * kPanelColumns;
     AddTiles(a, from, panels.step * b.k * kPanelColumns, k, panels.count, store, sums);

@@ -1,7 +1,8 @@
 // The innermost loop of every matrix product: a tile of up to kTileRows rows by one or more panels of 16 columns whose
 // sums stay in registers. Compiled once for each instruction set (Highway's per-target include guard).
 //
-// Register use decides the shape. AVX-512 has 32 registers of 16 floats: 14 x 2 sums, 2 of B, 1 of A. AVX2 has 16 of 8:
+// Register use decides the shape. AVX-512 has 32 registers of 16 floats: 14 x 2, 9 x 3 or 6 x 4 sums, 2 to 4 of B, 1 of A, in
+// a loop of its own (tile_avx512-inl.h). AVX2 has 16 of 8:
 // 6 x 2 sums, 2 of B, 1 of A. 64-bit ARM has 32 of 4: 6 x 4 sums, 2 of B, 6 of A, in a loop of its own (tile_neon.h). SSE2
 // and 32-bit ARM have 16 of 4: 3 x 4 sums, and B partly from memory. With few rows the multiply-add's latency is hidden by
 // more panels at once instead.
@@ -16,6 +17,7 @@
 
 #include "hwy/highway.h"
 #include "math/panels.h"
+#include "math/tile_avx512-inl.h"
 #include "math/tile_neon.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -31,15 +33,25 @@ inline constexpr int kTileRows = HWY_ARCH_ARM_A64 ? 6 : kTileLanes == 16 ? 14 : 
 inline constexpr int64_t kBlockK = 256;
 inline constexpr int64_t kTileStride = kBlockK + 16;
 
-// The most panels that a tile of so many rows takes at once: 1, 2, 4 or 8. One row of a GRU takes 3, one for each gate.
+// Whether a tile reads A where it lies: its rows may then be any stride apart. All others take copied tiles, but for one row.
+inline constexpr bool kAnyStride = HWY_ARCH_X86 && kTileLanes == 16;
+
+// The most panels that a tile of so many rows takes at once. One row of a GRU takes 3, one for each gate.
 constexpr int TilePanels(int rows) {
-  if (kTileLanes == 16) return rows == 1 ? 8 : rows <= 3 ? 4 : 2;
+  if (kAnyStride) return rows == 1 ? 8 : rows <= 6 ? 4 : rows <= 9 ? 3 : 2;
   if (kTileLanes == 8) return rows == 1 ? 4 : rows == 2 ? 2 : 1;
   return rows == 1 ? 2 : 1;
 }
 
+// Whether there is a tile of so many rows by 3 panels.
+constexpr bool TakesThree(int rows) { return rows == 1 ? TilePanels(1) > 3 : rows > 3 && TilePanels(rows) >= 3; }
+
 // Of so many panels that are left, how many the next tile takes when the last one took `width`.
 inline int FittingPanels(int rows, int width, int64_t left) {
+  if (rows > 1 && TakesThree(rows)) {  // threes until fours come out even, as a single panel is what costs most
+    if (TilePanels(rows) == 3) return left == 4 ? 2 : left < 3 ? static_cast<int>(left) : 3;
+    return left < 3 ? static_cast<int>(left) : left % 4 == 0 ? 4 : 3;
+  }
   if (rows == 1 && left == 3 && width > 3) return 3;
   while (width > left) width /= 2;
   return width;
@@ -52,7 +64,8 @@ struct TileStore {
   const float* bias = nullptr;      // added at the end, unless null
   const float* residual = nullptr;  // then added, unless null: may be C
   int64_t residual_stride = 0;
-  float low = 0.0F;  // then clamped to [low, high]; NaN passes
+  bool clamps = false;
+  float low = 0.0F;  // then, if `clamps`, clamped to [low, high]; NaN passes
   float high = 0.0F;
   // Fetched into the second-level cache meanwhile, on x86 by tiles of kAheadRows or more: at every second k the line at
   // ahead[0] + k / 2 * ahead_step, at the others that from ahead[1]. Two runs of lines arrive sooner than one, as each
@@ -64,11 +77,11 @@ struct TileStore {
 // With fewer rows a tile waits for B itself.
 inline constexpr int kAheadRows = 4;
 
-// C[kRows, 16 * kPanels] (+)= A[kRows, depth] x B. a: stride kTileStride, so the depth of several rows is at most kBlockK.
-// b: panel p starts at b + p * panel_stride.
+// C[kRows, 16 * kPanels] (+)= A[kRows, depth] x B. a_stride: floats from one row of A to the next; kTileStride unless
+// kAnyStride, so the depth of several rows is at most kBlockK. b: panel p starts at b + p * panel_stride.
 template <int kRows, int kPanels>
-void Tile(const float* HWY_RESTRICT a, const float* HWY_RESTRICT b, int64_t panel_stride, int64_t depth,
-          float* c, int64_t ldc, const TileStore& store) {
+void Tile(const float* HWY_RESTRICT a, [[maybe_unused]] int64_t a_stride, const float* HWY_RESTRICT b,
+          int64_t panel_stride, int64_t depth, float* c, int64_t ldc, const TileStore& store) {
   const TileTag d;
   using V = hn::Vec<TileTag>;
   constexpr int kVectors = kPanels * kPanelVectors;
@@ -88,9 +101,23 @@ void Tile(const float* HWY_RESTRICT a, const float* HWY_RESTRICT b, int64_t pane
       for (int v = 0; v < kVectors; ++v) sum[r][v] = hn::Zero(d);
     }
   }
-  int64_t k = 0;
   [[maybe_unused]] const float* ahead = store.ahead[0] != nullptr ? store.ahead[0] : b;
   [[maybe_unused]] const float* ahead_then = store.ahead[0] != nullptr ? store.ahead[1] : b;
+#if HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX3
+  __m512 lanes[kRows][kPanels];
+  const auto each = [&](const auto& move) HWY_ATTR {
+    HWY_UNROLL(16)
+    for (int r = 0; r < kRows; ++r) {
+      HWY_UNROLL(16)
+      for (int v = 0; v < kVectors; ++v) move(lanes[r][v], sum[r][v].raw);
+    }
+  };
+  each([](__m512& lane, const __m512& raw) HWY_ATTR { lane = raw; });
+  const float* const runs[2] = {ahead, ahead_then};
+  Avx512Tile<kRows, kPanels>::Run(a, a_stride, b, panel_stride, depth, lanes, runs, store.ahead_step);
+  each([](const __m512& lane, __m512& raw) HWY_ATTR { raw = lane; });
+#else
+  int64_t k = 0;
 #if HWY_ARCH_ARM_A64
   if constexpr (kPanels == 1) {
     if (depth >= 4) {
@@ -133,6 +160,7 @@ void Tile(const float* HWY_RESTRICT a, const float* HWY_RESTRICT b, int64_t pane
     ++a;
     b += kPanelColumns;
   }
+#endif
   if (store.bias != nullptr) {
     HWY_UNROLL(16)
     for (int v = 0; v < kVectors; ++v) {
@@ -151,19 +179,27 @@ void Tile(const float* HWY_RESTRICT a, const float* HWY_RESTRICT b, int64_t pane
       }
     }
   }
-  const V low = hn::Set(d, store.low);
-  const V high = hn::Set(d, store.high);
+  if (store.clamps) {
+    const V low = hn::Set(d, store.low);
+    const V high = hn::Set(d, store.high);
+    HWY_UNROLL(16)
+    for (int r = 0; r < kRows; ++r) {
+      HWY_UNROLL(16)
+      for (int v = 0; v < kVectors; ++v) {
+        // The second operand is the one that x86 returns for NaN.
+        sum[r][v] = hn::Min(high, hn::Max(low, sum[r][v]));
+      }
+    }
+  }
   HWY_UNROLL(16)
   for (int r = 0; r < kRows; ++r) {
     HWY_UNROLL(16)
-    for (int v = 0; v < kVectors; ++v) {
-      // The second operand is the one that x86 returns for NaN.
-      hn::StoreU(hn::Min(high, hn::Max(low, sum[r][v])), d, c + r * ldc + v * kTileLanes);
-    }
+    for (int v = 0; v < kVectors; ++v) hn::StoreU(sum[r][v], d, c + r * ldc + v * kTileLanes);
   }
 }
 
-using TileFunction = void (*)(const float*, const float*, int64_t, int64_t, float*, int64_t, const TileStore&);
+using TileFunction = void (*)(const float*, int64_t, const float*, int64_t, int64_t, float*, int64_t,
+                              const TileStore&);
 
 // The tile for 1 <= rows <= kTileRows and a number of panels that FittingPanels gives.
 template <int kRows = 1>
@@ -175,7 +211,7 @@ TileFunction FindTile(int rows, int panels) {
     if constexpr (TilePanels(kRows) >= 8) {
       if (panels == 8) return &Tile<kRows, 8>;
     }
-    if constexpr (kRows == 1 && TilePanels(kRows) > 3) {
+    if constexpr (TakesThree(kRows)) {
       if (panels == 3) return &Tile<kRows, 3>;
     }
     if constexpr (TilePanels(kRows) >= 4) {

@@ -2,7 +2,6 @@
 #include "math/winograd.h"
 
 #include <algorithm>
-#include <limits>
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "math/winograd.cc"
@@ -197,8 +196,6 @@ void StepProducts(const ProductTask& task, int64_t index, FilterStep<kTile>* nex
   const Step step = task.StepOf(index);
   const float* const filter = task.filters[index % 2];
   TileStore store;
-  store.low = -std::numeric_limits<float>::infinity();
-  store.high = std::numeric_limits<float>::infinity();
   store.start_stride = kPairColumns;
   constexpr int n = Winograd<kTile>::kPoints;
   const TapsAhead ahead(task, index);
@@ -215,7 +212,7 @@ void StepProducts(const ProductTask& task, int64_t index, FilterStep<kTile>* nex
       for (int64_t p = 0; p < step.panels; p += width) {
         float* c = sums + p * kPanelColumns;
         store.start = step.channel_block == 0 ? nullptr : c;
-        tile(a, filter + p * step.panel_stride + i * step.point_stride, step.panel_stride, step.channels, c,
+        tile(a, kTileStride, filter + p * step.panel_stride + i * step.point_stride, step.panel_stride, step.channels, c,
              kPairColumns, store);
       }
       if (next != nullptr) next->Advance(i * layout.strips + strip + 1, 2 * n * layout.strips);
