@@ -251,7 +251,7 @@ def test_the_first_plan_is_made_for_the_device_that_is_given(deep: Path) -> None
 
 
 def test_small_weights_that_steps_share_stay() -> None:
-    """However quickly larger ones could be worth it: in a window each of them would hold a page, or 2 MiB, all the time."""
+    """However quickly larger ones were worth it: in a window each of them would hold a page, or 2 MiB, all the time."""
     steps, large, small = 40, 1 << 20, 512
     uses = [pair for step in range(steps) for pair in ((step, step), (step, steps))]
     _, window, resident, _, stays = _native.plan_residency(
