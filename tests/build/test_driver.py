@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -115,8 +116,11 @@ def test_progress(
         driver.build([scan_file], "host", tmp_path / "dist", tmp_path / "work", progress=told.append)
     stages = ["configuring 1 kernel for host", "compiling", "auditing the symbol table"]
     assert told == [*stages[:2], "compiling: 1 of 2", "compiling: 2 of 2", stages[2]]
-    main(["build", str(scan_file), "-o", str(tmp_path / "dist"), "--build-dir", str(tmp_path / "work")])
-    assert capsys.readouterr().out.splitlines() == [f"{stage} ..." for stage in stages]
+    for terminal, shown in ((True, [*told, ""]), (False, [])):
+        monkeypatch.setattr(sys.stdout, "isatty", lambda terminal=terminal: terminal)
+        assert main(["build", str(scan_file), "-o", str(tmp_path / "dist"), "--build-dir", str(tmp_path / "work")]) == 1
+        lines = capsys.readouterr().out.split("\r\033[K")[1:]
+        assert [line.removesuffix(" ...") for line in lines] == shown
 
 
 def test_another_compiler_begins_anew(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, scan_file: Path) -> None:

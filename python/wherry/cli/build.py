@@ -36,9 +36,9 @@ def run(args: argparse.Namespace) -> int:
 
 @contextmanager
 def stages() -> Iterator[Callable[[str], None]]:
-    """Shows what is being done: on a terminal in one line that is gone in the end, else in a line for each stage."""
+    """Shows what is being done in one line of a terminal, which is gone in the end; elsewhere not at all."""
     if not sys.stdout.isatty():
-        yield lambda doing: None if ":" in doing else print(f"{doing} ...", flush=True)
+        yield lambda doing: None
         return
     try:
         yield lambda doing: print(f"\r\033[K{doing} ...", end="", flush=True)
