@@ -30,7 +30,6 @@ def register(commands: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     found = [_machine(), _native(), *(_module(n, u) for n, u in _MODULES.items())]
     found += [_program(n, u) for n, u in _PROGRAMS.items()]
-    found.append(_variable("ANDROID_NDK_HOME", "Android builds with the NDK"))
     if args.json:
         print_json(found)
     else:
@@ -70,7 +69,3 @@ def _module(name: str, use: str) -> dict[str, Any]:
 
 def _program(name: str, use: str) -> dict[str, Any]:
     return _row(name, shutil.which(name) or "", use)
-
-
-def _variable(name: str, use: str) -> dict[str, Any]:
-    return _row(name, os.environ.get(name, ""), use)
