@@ -2,7 +2,8 @@
 //
 // Everything is allocated in Open(): the arena at the size the compiler planned, scratch memory, and the tables. What
 // the budget leaves is for weights (runtime/streamer.h): as many as fit stay in memory, the others are read ahead of the
-// steps that need them. A budget that is too small for that gets a thriftier plan (runtime/scratch.h). executor_memory.cc has what decides. One thread at a time may use an executor; Cancel() and Trim() may come from any.
+// steps that need them. A budget that is too small for that gets a thriftier plan (runtime/scratch.h); what decides is in
+// executor_memory.cc. One thread at a time may use an executor; Cancel() and Trim() may come from any.
 #ifndef WHERRY_RUNTIME_EXECUTOR_H_
 #define WHERRY_RUNTIME_EXECUTOR_H_
 
