@@ -90,19 +90,27 @@ def packs() -> tuple[list[Path], list[Path]]:
     print("== compiling packs", flush=True)
     folder = PLACE / "packs"
     folder.mkdir(parents=True, exist_ok=True)
-    models = {"ops": many_ops.many_ops(), "small": support.graph()}
+    graphs = {
+        "ops": (many_ops.many_ops(), 7),
+        "small": (support.graph(), 7),
+        "recurrent": (wherry.load(many_ops.recurrent()), 3),
+        "winograd": (wherry.load(many_ops.winograd()), 3),
+    }
     small = []
-    for scheme in SCHEMES:
-        for name, graph in models.items():
-            path = folder / f"{name}_{scheme or 'float32'}.wherry".replace(":", "_")
-            wherry.compile(copy.deepcopy(graph), path, quantize=scheme, partitions=7, measure_outputs=False)
-            small.append(path)
-        path = folder / f"recurrent_{scheme or 'float32'}.wherry".replace(":", "_")
-        wherry.compile(many_ops.recurrent(), path, quantize=scheme, partitions=3, measure_outputs=False)
-        small.append(path)
-        path = folder / f"winograd_{scheme or 'float32'}.wherry".replace(":", "_")
-        wherry.compile(many_ops.winograd(), path, quantize=scheme, partitions=3, measure_outputs=False)
-        small.append(path)
+
+    def add(graph: wherry.Graph, name: str, scheme: str | None, partitions: int) -> None:
+        small.append(folder / f"{name}.wherry".replace(":", "_"))
+        wherry.compile(graph, small[-1], quantize=scheme, partitions=partitions, measure_outputs=False)
+
+    for name, (graph, partitions) in graphs.items():
+        for scheme in SCHEMES:
+            add(copy.deepcopy(graph), f"{name}_{scheme or 'float32'}", scheme, partitions)
+        for wide, weights in (("int8-wide", False), ("int8-widest", True)):  # codes of 16 bits; for weights too
+            codes = copy.deepcopy(graph)
+            add(codes, f"{name}_{wide}", "int8", partitions)
+            support.widen(codes, weights)
+            del small[-1]
+            add(codes, f"{name}_{wide}", None, partitions)
     for threads in (1, 3):
         path = folder / f"static_{threads}.wherry"
         samples = {"x": test_static.images(4)}
@@ -115,7 +123,7 @@ def packs() -> tuple[list[Path], list[Path]]:
     wherry.compile(streamed.deep(), large[0], partitions=3, measure_outputs=False)
     for name in zoo.FAST:
         path = folder / f"zoo_{name}.wherry"
-        wherry.compile(zoo.build(name), path, quantize="int8", partitions=4, measure_outputs=False)
+        wherry.compile(zoo.build(name), path, quantize="int8", partitions=3, measure_outputs=False)
         large.append(path)
     return small + large, small
 

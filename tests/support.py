@@ -13,10 +13,12 @@ import numpy as np
 import pytest
 import wherry
 from wherry.errors import RuntimeFailure
-from wherry.graph import Graph
+from wherry.graph import Graph, QuantizedValue
+from wherry.ops.rules import ACTIVATION_BITS, REDUCED
 from wherry.plan.arena import plan_arena
 from wherry.plan.lower import lower
 from wherry.plan.program import Program
+from wherry.quantize.formats import INT16, quantize
 
 BLOCKS = 13
 
@@ -86,6 +88,20 @@ def inputs(seed: int = 5) -> dict[str, np.ndarray]:
         "image": rng.normal(size=(1, 16, 16, 3)).astype(np.float32),
         "words": rng.integers(0, 64, (1, 6), dtype=np.int32),
     }
+
+
+def widen(graph: Graph, weights: bool) -> None:
+    """16-bit codes for what layers in whole numbers read, in a graph that was compiled in int8; with `weights` for
+    those too, unless they are recurrent. Such weights get back what rounding to 8 bits may have taken, so that low
+    bytes matter. Compiling the graph again gives the pack."""
+    for layer in [node for node in graph.nodes.values() if REDUCED in node.attrs]:
+        layer.attrs[ACTIVATION_BITS] = 16
+        widest = weights and layer.op != "BlockLSTMV2"
+        for node in [graph.nodes[ref.node] for ref in layer.inputs] if widest else []:
+            if isinstance(node.value, QuantizedValue) and node.value.format == "int8":
+                values = node.value.numpy()
+                rounded_off = np.random.default_rng(0).uniform(-0.5, 0.5, values.shape) * np.abs(values).max() / 127
+                node.value = quantize((values + rounded_off).astype(np.float32), INT16, node.value.axis)
 
 
 def run(path: Path | bytes, **options: Any) -> dict[str, np.ndarray]:

@@ -13,13 +13,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import support
 import wherry
 import zoo
 from wherry.build import load_target
 from wherry.build.tools import package_folder, zig_program
-from wherry.graph import Graph, QuantizedValue
-from wherry.ops.rules import ACTIVATION_BITS, REDUCED
-from wherry.quantize.formats import INT16, quantize
 from wherry.resources import source_dir
 
 pytestmark = [
@@ -67,22 +65,9 @@ def packs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
             scheme = None if weights == "none" else "int8"
             wherry.compile(graph, pack, quantize=scheme, partitions=3, measure_outputs=False)
             if weights.startswith("int8-"):
-                _widen(graph, weights == "int8-widest")
+                support.widen(graph, weights=weights == "int8-widest")
                 wherry.compile(graph, pack, partitions=3, measure_outputs=False)
     return made
-
-
-def _widen(graph: Graph, also_weights: bool) -> None:
-    """16-bit codes for what layers in whole numbers read; for weights not where layers are recurrent. These get back
-    what rounding to 8 bits may have taken, so that low bytes matter."""
-    for layer in [node for node in graph.nodes.values() if REDUCED in node.attrs]:
-        layer.attrs[ACTIVATION_BITS] = 16
-        widest = also_weights and layer.op != "BlockLSTMV2"
-        for node in [graph.nodes[ref.node] for ref in layer.inputs] if widest else []:
-            if isinstance(node.value, QuantizedValue) and node.value.format == "int8":
-                values = node.value.numpy()
-                rounded_off = np.random.default_rng(0).uniform(-0.5, 0.5, values.shape) * np.abs(values).max() / 127
-                node.value = quantize((values + rounded_off).astype(np.float32), INT16, node.value.axis)
 
 
 def _run(command: Sequence[str], pack: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
