@@ -139,16 +139,20 @@ def _write_within(
     largest = max(program.steps, key=lambda step: step.weight_bytes, default=None)
     largest_step = largest.weight_bytes if largest is not None else 0
     partitions = by_limit(program, max(budget - program.arena_bytes - min(_OVERHEAD, budget // 16), largest_step))
-    try:
-        return partitions, _write(program, partitions, path, budget, provenance, threads)
-    except _TooMuch as error:
-        fewer = ", or fewer threads" if threads > 1 and program.arena_bytes + largest_step < budget else ""
-        raise BudgetError(
-            f"{program.name} cannot run in {budget} bytes: tensors take up to {program.arena_bytes}, the weights of "
-            f"{largest.name if largest is not None else 'no step'!r}, which are read together, {largest_step}, and "
-            f"there are tables and the scratch memory of {counted(threads, 'thread')}; "
-            f"a budget of {error.needed} will do{fewer}"
-        ) from None
+    while True:
+        try:
+            return partitions, _write(program, partitions, path, budget, provenance, threads)
+        except _TooMuch as error:
+            if len(partitions) > 1:  # each has a line in a table
+                partitions = by_count(program, len(partitions) // 2)
+                continue
+            fewer = ", or fewer threads" if threads > 1 and program.arena_bytes + largest_step < budget else ""
+            raise BudgetError(
+                f"{program.name} cannot run in {budget} bytes: tensors take up to {program.arena_bytes}, the weights "
+                f"of {largest.name if largest is not None else 'no step'!r}, which are read together, {largest_step}, "
+                f"and there are tables and the scratch memory of {counted(threads, 'thread')}; "
+                f"a budget of {error.needed} will do{fewer}"
+            ) from None
 
 
 def compile(
