@@ -251,7 +251,7 @@ wherry_status wherry_get_stats(const wherry_model* model, wherry_stats* stats) {
   stats->inference_seconds = from.inference_seconds;
   stats->io_seconds = from.io_seconds;
   stats->peak_bytes = from.peak_bytes;
-  stats->memory_needed = model->ready ? model->executor.memory_needed() : 0;
+  stats->memory_needed = model->executor.memory_needed();
   stats->runs = from.runs;
   stats->partitions = model->executor.num_partitions();
   stats->first_partition = from.first_partition;

@@ -71,8 +71,7 @@ Status Executor::Open(const ExecutorOptions& options) {
   WHERRY_RETURN_IF_ERROR(BuildSteps(options.device));
   if (options.device.storage_bytes > 0) weights_.SetReadSpeed(options.device.storage_bytes);
   WHERRY_RETURN_IF_ERROR(PlanMemory());
-  WHERRY_RETURN_IF_ERROR(
-      SetMemoryBudget(options.memory_budget != 0 ? options.memory_budget : pack_.plan[0].memory_budget));
+  WHERRY_RETURN_IF_ERROR(SetMemoryBudget(options.memory_budget));
   if (arena_most_ > 0) WHERRY_RETURN_IF_ERROR(AllocateArena());
   for (size_t i = 0; i < tensors_.size(); ++i) {
     if (PlaceOf(pack_.tensors[i]) == format::Place::kArena) tensors_[i].data = arena_ + pack_.tensors[i].offset;
@@ -341,7 +340,7 @@ Status Executor::RunAll() {
     WHERRY_RETURN_IF_ERROR(weights_.Begin(pack_.partitions[static_cast<uint64_t>(first)].first_step, errors_));
     const Status status = RunPartitions(first);
     weights_.End(status.ok());
-    stats_.peak_bytes = fixed_bytes_ + weights_.peak_bytes();
+    stats_.peak_bytes = std::max(stats_.peak_bytes, fixed_bytes_ + weights_.peak_bytes());
     WHERRY_RETURN_IF_ERROR(status);
   }
   stats_.io_seconds = weights_.wait_seconds() - waited;

@@ -78,7 +78,7 @@ class Executor {
   // inputs is none.
   int FindCheckpoint() const;
   bool has_checkpoint() const { return checkpoint_.on(); }
-  // Plans again for another budget; 0 stands for none. Not during a run. What is too small changes nothing.
+  // Plans again for another budget; 0 is what the pack was planned for. Not during a run. What is too small changes nothing.
   Status SetMemoryBudget(uint64_t bytes);
   // Gives back all memory that a next run can read again.
   void Trim() { weights_.Trim(); }

@@ -98,6 +98,7 @@ Status Executor::PlaceFor(uint64_t budget, bool thrifty) {
 }
 
 Status Executor::SetMemoryBudget(uint64_t budget) {
+  if (budget == 0) budget = pack_.plan[0].memory_budget;
   const uint64_t needed = memory_needed();
   if (budget != 0 && budget < needed) {
     return errors_.Fail(Code::kBudgetTooSmall,
@@ -110,6 +111,7 @@ Status Executor::SetMemoryBudget(uint64_t budget) {
   if (thrifty || thrifty_) WHERRY_RETURN_IF_ERROR(PlaceFor(budget, thrifty));
   const uint64_t limit = budget == 0 ? ~uint64_t{0} : budget - fixed_bytes_;
   WHERRY_RETURN_IF_ERROR(weights_.SetLimit(limit, {step_seconds_.data(), step_seconds_.size()}, errors_));
+  weights_.ForgetPeak();  // that of the plan before, whose scratch memory may have been another
   for (uint64_t i = 0; i < steps_.size(); ++i) BindWeights(i);
   return Status::Ok();
 }

@@ -19,7 +19,7 @@ from wherry.errors import (
     UsageError,
     WherryError,
 )
-from wherry.runtime.executor import Checkpoint, Executor, ExecutorStats, Memory, memory
+from wherry.runtime.executor import NO_LIMIT, Checkpoint, Executor, ExecutorStats, Memory, memory
 
 if TYPE_CHECKING:
     from wherry.compiler import CompileReport, compile
@@ -31,9 +31,9 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
-    "BudgetError", "BuildError", "BuildReport", "Checkpoint", "CompileReport", "Executor", "ExecutorStats", "LoadError",
-    "Memory", "MissingKernelError", "PackError", "PassError", "RuntimeFailure", "ScanReport", "TensorFlowExecutor",
-    "UsageError", "WherryError", "build", "compile", "load", "memory", "scan",
+    "NO_LIMIT", "BudgetError", "BuildError", "BuildReport", "Checkpoint", "CompileReport", "Executor", "ExecutorStats",
+    "LoadError", "Memory", "MissingKernelError", "PackError", "PassError", "RuntimeFailure", "ScanReport",
+    "TensorFlowExecutor", "UsageError", "WherryError", "build", "compile", "load", "memory", "scan",
 ]
 
 # What needs TensorFlow is imported when it is first asked for.

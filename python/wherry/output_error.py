@@ -43,6 +43,8 @@ def read_arrays(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     except FileNotFoundError as error:
         raise WherryError(f"{os.fspath(path)}: there is no such file") from error
     except (ValueError, zipfile.BadZipFile, EOFError) as error:
+        if "pickle" in str(error) and zipfile.is_zipfile(path):
+            raise UsageError(f"{os.fspath(path)}: it holds Python objects; save arrays of numbers") from error
         raise UsageError(hint) from error
 
 

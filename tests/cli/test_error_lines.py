@@ -86,7 +86,7 @@ CASES: dict[str, Case] = {
     "inputs missing": Case("run {pack} --inputs {dir}/none.npz", 1, r"none\.npz" + NO_FILE),
     "inputs not npz": Case("run {pack} --inputs {dir}/notes.txt", 2, r"not an \.npz file"),
     "inputs npy": Case("run {pack} --inputs {dir}/array.npy", 2, r"not an \.npz file"),
-    "inputs pickled": Case("run {pack} --inputs {dir}/pickled.npz", 2, r"not an \.npz file"),
+    "inputs pickled": Case("run {pack} --inputs {dir}/pickled.npz", 2, r"pickled\.npz: it holds Python objects"),
     "inputs cut short": Case("run {pack} --inputs {dir}/short.npz", 2, r"not an \.npz file"),
     "word out of range": Case("run {pack} --inputs {dir}/range.npz", 1, r"run: \S+/small\.wherry: .*9999"),
     # packs

@@ -131,6 +131,15 @@ static void test_options(void) {
   wherry_close(model);
   const wherry_options tight = {1, 4096, WHERRY_CACHE_AUTO, NULL};
   CHECK_FAILS(model, wherry_open_path(pack_path, &tight, &model), WHERRY_BUDGET_TOO_SMALL);
+  wherry_stats stats;
+  CHECK(wherry_get_stats(model, &stats) == WHERRY_OK && stats.memory_needed > 4096);
+  wherry_close(model);
+  const wherry_options enough = {1, stats.memory_needed, WHERRY_CACHE_AUTO, NULL};
+  CHECK(wherry_open_path(pack_path, &enough, &model) == WHERRY_OK);
+  check_answer(model);
+  CHECK(wherry_set_memory_budget(model, WHERRY_NO_LIMIT) == WHERRY_OK);
+  check_answer(model);
+  CHECK(wherry_get_stats(model, &stats) == WHERRY_OK && stats.streamed_bytes == 0);
   wherry_close(model);
   CHECK(wherry_open_path(NULL, NULL, &model) == WHERRY_INVALID_ARGUMENT);
   CHECK(wherry_open_path(pack_path, NULL, NULL) == WHERRY_INVALID_ARGUMENT);

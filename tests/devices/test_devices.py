@@ -142,4 +142,6 @@ def test_the_command_says_what_was_found(pack: Pack, capsys: pytest.CaptureFixtu
     found = json.loads(capsys.readouterr().out)
     assert found["device"]["name"] == "pixel-6" and found["budget"] == 8_000_000
     assert [plan["threads"] for plan in found["plans"]] == [2]
-    assert main(["plan", str(pack.path), "--device", "pixel-6", "--threads", "0"]) == 2
+    for threads in ("0", "9"):
+        assert main(["plan", str(pack.path), "--device", "pixel-6", "--threads", threads]) == 2
+        assert "from 1 to 2, the fast cores of pixel-6" in capsys.readouterr().err

@@ -103,6 +103,29 @@ def test_compile_keeps_to_any_budget_that_can_be_met(tmp_path: Path, share: floa
         assert executor.stats.peak_bytes <= budget
 
 
+def test_many_partitions_do_not_make_a_budget_too_small(tmp_path: Path) -> None:
+    """Each has a line in a table: where those are what is too much, there are fewer partitions."""
+    least = wherry.compile(support.graph(), tmp_path / "one.wherry").memory_needed
+    many = wherry.compile(support.graph(), tmp_path / "many.wherry", partitions=20)
+    assert many.memory_needed > least
+    report = wherry.compile(support.graph(), tmp_path / "m.wherry", memory_budget=least)
+    assert report.memory_needed <= least
+
+
+def test_without_a_budget_it_is_the_pack_s(tmp_path: Path) -> None:
+    least = wherry.compile(support.graph(), tmp_path / "m.wherry").memory_needed
+    wherry.compile(support.graph(), tmp_path / "m.wherry", memory_budget=least)
+    with wherry.Executor(tmp_path / "m.wherry", threads=4) as executor:
+        planned = executor.stats.streamed_bytes
+        assert planned > 0
+        executor.set_memory_budget(wherry.NO_LIMIT)
+        assert executor.stats.streamed_bytes == 0
+        executor.set_memory_budget(None)
+        assert executor.stats.streamed_bytes == planned
+    with wherry.Executor(tmp_path / "m.wherry", memory_budget=wherry.NO_LIMIT) as executor:
+        assert executor.stats.streamed_bytes == 0
+
+
 def test_a_budget_that_compile_cannot_meet(tmp_path: Path) -> None:
     with pytest.raises(wherry.BudgetError) as caught:
         wherry.compile(support.graph(), tmp_path / "m.wherry", memory_budget=50_000)

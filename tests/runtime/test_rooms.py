@@ -67,6 +67,22 @@ def test_a_budget_need_not_hold_tensors_and_weights_that_are_never_needed_togeth
         assert executor.stats.peak_bytes <= least
 
 
+def test_what_was_held_at_most_is_of_one_plan(narrowing: Path) -> None:
+    """Small budgets have less scratch memory and more weights that come and go: the largest of either is no sum."""
+    with wherry.Executor(narrowing) as executor:
+        executor.run(given())
+        least, whole = executor.stats.memory_needed, executor.stats.peak_bytes
+        executor.set_memory_budget(least)
+        executor.run(given())
+        assert executor.stats.peak_bytes == whole
+    with wherry.Executor(narrowing, memory_budget=least) as executor:
+        executor.run(given())
+        assert executor.stats.peak_bytes <= least
+        executor.set_memory_budget(wherry.NO_LIMIT)
+        executor.run(given())
+        assert executor.stats.peak_bytes == whole
+
+
 @pytest.fixture(scope="module", params=["float32", "int8"])
 def sequences(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Recurrent layers whose gates take more than all else, and a convolution of two images."""

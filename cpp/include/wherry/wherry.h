@@ -74,10 +74,13 @@ typedef struct wherry_device {
   double storage_bytes; /* that storage reads in a second */
 } wherry_device;
 
+/* As a memory budget: all weights stay in memory, whatever the pack was planned for. */
+#define WHERRY_NO_LIMIT UINT64_MAX
+
 typedef struct wherry_options {
   int32_t threads;        /* 0: one for each processor */
-  uint64_t memory_budget; /* bytes that the model may hold: weights, tensors, tables. 0: what the pack was planned for, or no
-                             limit. The library's code, stacks of threads and your inputs come on top. */
+  uint64_t memory_budget; /* bytes that the model may hold: weights, tensors, tables. 0: what the pack was planned for, which
+                             may be no limit. The library's code, stacks of threads and your inputs come on top. */
   wherry_page_cache page_cache;
   const wherry_device* device; /* which weights stay in memory is planned for it at first; runs measure for themselves then,
                                   and wherry_set_memory_budget plans with that. Null: guesses. Read during the call only. */
@@ -96,7 +99,8 @@ typedef struct wherry_stats {
   double inference_seconds; /* of the last run */
   double io_seconds;        /* of that, waiting for weights */
   uint64_t peak_bytes;      /* the most that the handle held at one time, weights included */
-  uint64_t memory_needed;   /* the smallest budget that this pack runs in, with this number of threads */
+  uint64_t memory_needed;   /* the smallest budget that this pack runs in, with this number of threads; known after a
+                               budget was refused too, and 0 after other failures to open */
   uint64_t runs;
   int32_t partitions;
   int32_t first_partition;  /* where the last run began: behind those that a checkpoint had */
@@ -125,7 +129,9 @@ WHERRY_API int32_t wherry_output_count(const wherry_model* model);
 WHERRY_API wherry_status wherry_input_info(wherry_model* model, int32_t index, wherry_tensor_info* info);
 WHERRY_API wherry_status wherry_output_info(wherry_model* model, int32_t index, wherry_tensor_info* info);
 
-/* Lends an input until the next run has ended. `bytes` must be the input's size, `data` aligned for its type. */
+/* Lends an input until the next run has ended. `bytes` must be the input's size, `data` aligned for its type. NaN and
+ * infinity pass through floats as they do in TensorFlow; codes of 8 or 16 bits have none, so a pack whose products are in
+ * whole numbers answers with numbers that mean nothing: look for them before where they can occur. */
 WHERRY_API wherry_status wherry_set_input(wherry_model* model, int32_t index, const void* data, size_t bytes);
 WHERRY_API wherry_status wherry_run(wherry_model* model);
 /* A view of an output of the last run, valid until the next run or wherry_close. */
@@ -137,8 +143,8 @@ WHERRY_API wherry_status wherry_set_progress(wherry_model* model, wherry_progres
 /* Makes the run in progress return WHERRY_CANCELLED before its next step. */
 WHERRY_API wherry_status wherry_cancel(wherry_model* model);
 
-/* Plans again for another budget, between runs: which weights stay in memory, and how far the others are read ahead. 0: no
- * limit. A budget below memory_needed is refused with WHERRY_BUDGET_TOO_SMALL, and the old one stays. */
+/* Plans again for another budget, between runs: which weights stay in memory, and how far the others are read ahead. 0: what
+ * the pack was planned for. A budget below memory_needed is refused with WHERRY_BUDGET_TOO_SMALL, and the old one stays. */
 WHERRY_API wherry_status wherry_set_memory_budget(wherry_model* model, uint64_t bytes);
 /* Gives back the memory of all weights: at once, or during a run when the step that runs has ended; what is needed is
  * then read again. May come from any thread, such as the one that hears that memory is short. */

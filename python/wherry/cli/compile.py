@@ -101,7 +101,7 @@ def show(report: CompileReport) -> None:
     steps, partitions = counted(report.steps, "step"), counted(report.partitions, "partition")
     print(f"{report.pack}: {size(report.file_bytes)}, {steps} in {partitions}")
     print(
-        f"  memory needed with {report.threads} threads {size(report.memory_needed)}, of which tensors "
+        f"  memory needed with {counted(report.threads, 'thread')} {size(report.memory_needed)}, of which tensors "
         f"{size(report.arena_bytes)}; largest partition {size(report.largest_partition_bytes)}, read as it runs"
     )
     print(
@@ -136,8 +136,11 @@ _FORMS = {
 
 def show_static(static: StaticReport) -> None:
     layers, left = counted(static.layers, "layer"), len(static.left)
-    print(f"  {layers} and {counted(static.tensors, 'tensor')} in 8 bits, scales by {static.calibration} on "
-          f"{counted(static.samples, 'sample')}: outputs differ by {static.error:.2%}")  # fmt: skip
+    if static.layers + static.tensors == 0:
+        print("  nothing in 8 bits: no layer has a kernel for that, or none may be less exact than floats")
+    else:
+        print(f"  {layers} and {counted(static.tensors, 'tensor')} in 8 bits, scales by {static.calibration} on "
+              f"{counted(static.samples, 'sample')}: outputs differ by {static.error:.2%}")  # fmt: skip
     if static.error > static.tolerance:
         print(f"  more than the {static.tolerance:.2%} asked for, which float arithmetic does not reach either")
     for form, how in _FORMS.items():

@@ -37,9 +37,10 @@ def run(args: argparse.Namespace) -> int:
     from wherry.runtime.executor import parse_bytes
 
     budget = parse_bytes(args.memory_budget)
-    if args.threads is not None and args.threads < 1:
-        raise UsageError(f"--threads must be 1 or more, not {args.threads}")
     device = load_device(args.device)
+    if args.threads is not None and not 1 <= args.threads <= device.cores:
+        cores = f"{device.cores}, the fast cores of {device.name}"
+        raise UsageError(f"--threads must be from 1 to {cores}, not {args.threads}")
     pack = read_pack(args.pack)
     found = predict(pack, device, budget, args.threads)
     if args.json:

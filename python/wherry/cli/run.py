@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from wherry.cli.common import add_json, counted, output_path, print_json, size
-from wherry.devices.profile import load_device
 from wherry.errors import PackError, UsageError
 from wherry.output_error import random_inputs, read_arrays
 from wherry.runtime.executor import Executor
@@ -39,9 +38,8 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(f"--repeat must be 1 or more, not {args.repeat}")
     if args.outputs:
         _check_outputs(args.outputs)
-    device = load_device(args.device) if args.device else None
     options = {"threads": args.threads, "memory_budget": args.memory_budget, "checkpoint": args.checkpoint}
-    with Executor(args.pack, **options, device=device) as executor:
+    with Executor(args.pack, **options, device=args.device) as executor:
         inputs = read_arrays(args.inputs) if args.inputs else random_inputs(executor.inputs)
         seconds = []
         for _ in range(args.repeat):

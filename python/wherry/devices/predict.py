@@ -15,14 +15,13 @@ from wherry.devices.profile import Device
 from wherry.errors import BudgetError
 from wherry.pack.format import Place
 from wherry.pack.reader import Pack, PackStep
-from wherry.runtime.executor import Executor
+from wherry.runtime.executor import NO_LIMIT, Executor
 from wherry.text import size
 
 _STEP_SECONDS = 2e-6  # what every step takes
 _READ_SECONDS = 1e-5  # of a segment beyond its bytes: neighbours are read together, at the rate of large requests
 _MAPPED_SECONDS = 4e-12  # of a byte that is mapped from the page cache and given back, in pages of 2 MiB
 _NEAR_BYTES = 512 << 10  # a smaller tensor is still in a core's cache when it is read
-_NO_LIMIT = 1 << 62
 
 
 @dataclass(frozen=True)
@@ -50,9 +49,9 @@ def predict(pack: Pack, device: Device, budget: int, threads: int | None = None)
     Those that read from storage count; budget 0 stands for the device's safe budget. Raises BudgetError when none fits.
     """
     limit = budget or device.safe_budget
-    found, least = [], _NO_LIMIT
+    found, least = [], NO_LIMIT
     for count in [threads] if threads is not None else range(1, device.cores + 1):
-        with Executor(pack.path, threads=count, memory_budget=_NO_LIMIT) as executor:
+        with Executor(pack.path, threads=count, memory_budget=NO_LIMIT) as executor:
             needed = executor.stats.memory_needed
         least = min(least, needed)
         if needed <= limit:

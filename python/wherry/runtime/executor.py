@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from wherry.devices.profile import Device
 
 _MOST = 1024  # threads that are asked for; the runtime starts fewer
-_LARGEST = (1 << 64) - 1
+NO_LIMIT = (1 << 64) - 1  # as a memory budget: all weights stay in memory, whatever the pack was planned for
 _NO_FILE = os.strerror(errno.ENOENT)
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
 
 
 def parse_bytes(size: int | str | None) -> int:
-    """Bytes of a size: a number, or text such as "64MB" (10**6) or "64MiB" (2**20). None and 0 stand for no limit.
+    """Bytes of a size: a number, or text such as "64MB" (10**6) or "64MiB" (2**20). None gives 0, which is no size.
 
     Raises UsageError for anything else, and for a size below 0.
     """
@@ -41,7 +41,7 @@ def parse_bytes(size: int | str | None) -> int:
         raise UsageError(f"{size!r} is not a size; write it like 64MB, 64MiB or 67108864")
     nbytes = int(Decimal(match.group(1)) * _UNITS[match.group(2).upper()])
     if nbytes == 0:
-        raise UsageError(f"a size of {size} leaves room for nothing; write it like 64MB, or leave it out for no limit")
+        raise UsageError(f"a size of {size} leaves room for nothing; write it like 64MB, or leave it out")
     return nbytes
 
 
@@ -113,11 +113,11 @@ class Executor:
     source: a path, or the bytes of a pack
     threads: how many compute; 0 is one for each processor
     memory_budget: the most bytes that the model may add to the process, as a number or like "64MB"; None is what the
-        pack was planned for
+        pack was planned for, and wherry.NO_LIMIT no limit
     page_cache: whether weights that do not fit into the budget may stay in the system's page cache: "use", "leave"
         (they are read past it), or "auto", where there is memory for them
-    device: a profile (wherry.devices.profile.load_device) that says how fast computing and storage are: which weights
-        stay is planned for it until runs have measured that themselves; None is a guess
+    device: a profile, or the name or file of one as `wherry plan --device` takes it, that says how fast computing and
+        storage are: which weights stay is planned for it until runs have measured that themselves; None is a guess
     checkpoint: a file that runs keep after each partition. A run in a new process, of the same pack on the same inputs,
         goes on from it at the next partition, to the same outputs bit for bit
 
@@ -132,7 +132,7 @@ class Executor:
         memory_budget: int | str | None = None,
         page_cache: str = "auto",
         checkpoint: str | os.PathLike[str] | None = None,
-        device: Device | None = None,
+        device: Device | str | os.PathLike[str] | None = None,
     ) -> None:
         from wherry import _native
 
@@ -144,8 +144,12 @@ class Executor:
         self._error: type[Exception] = _native.NativeError
         try:
             self._path = None if isinstance(opened, bytes) else _shown(opened)
-            budget = min(parse_bytes(memory_budget), _LARGEST)
+            budget = min(parse_bytes(memory_budget), NO_LIMIT)
             speed = None
+            if isinstance(device, str | os.PathLike):
+                from wherry.devices.profile import load_device
+
+                device = load_device(os.fspath(device))
             if device is not None:
                 speed = (device.cores, device.macs["float32"], device.macs["int8"], device.storage_bytes)
             self._native = _native.Executor(opened, min(threads, _MOST), budget, _PAGE_CACHE.index(page_cache), speed)
@@ -217,12 +221,12 @@ class Executor:
             raise self._translated(error) from None
 
     def set_memory_budget(self, memory_budget: int | str | None) -> None:
-        """Plans again for another budget, between runs; None is no limit.
+        """Plans again for another budget, between runs; None is what the pack was planned for, wherry.NO_LIMIT none.
 
         Raises BudgetError for one that is too small; the old one then stays.
         """
         try:
-            self._native.set_memory_budget(min(parse_bytes(memory_budget), _LARGEST))
+            self._native.set_memory_budget(min(parse_bytes(memory_budget), NO_LIMIT))
         except self._error as error:
             raise self._translated(error) from None
 
