@@ -1,5 +1,6 @@
 #include "runtime/executor.h"
 
+#include <algorithm>
 #include <cinttypes>
 #include <cstring>
 #include <new>
