@@ -33,6 +33,10 @@ void UseHugePages(const void* begin, size_t bytes, bool use) {
 #endif
 }
 
+void HidePages(const void* begin, size_t bytes, bool hide) {
+  static_cast<void>(mprotect(const_cast<void*>(begin), bytes, hide ? PROT_NONE : PROT_READ));
+}
+
 int Populate(const void* begin, size_t bytes) {
 #if defined(__linux__)
   constexpr int kPopulateRead = 22;  // MADV_POPULATE_READ, Linux 5.14; many headers do not have it

@@ -21,6 +21,10 @@ inline constexpr size_t kHugePageBytes = size_t{2} << 20;
 // Asks for huge pages in a range of memory or of a mapped file, or forbids them. A hint.
 void UseHugePages(const void* begin, size_t bytes, bool use);
 
+// Takes pages of a mapped file out of reach, so that they do not come along when others are mapped, or gives them back to
+// it. A hint. begin and bytes are multiples of PageBytes().
+void HidePages(const void* begin, size_t bytes, bool hide);
+
 // Maps all pages of a range of a mapped file, reading those that are not in memory. Returns 0 or errno. begin and bytes
 // are multiples of PageBytes().
 int Populate(const void* begin, size_t bytes);

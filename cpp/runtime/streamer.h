@@ -154,6 +154,7 @@ class Streamer {
   Status PlanWindow(ErrorSink& errors);
   ResidencyProblem Problem(uint64_t limit, Span<const double> step_seconds) const;
   Status BuildChunks(ErrorSink& errors);
+  void HideMetadata(bool hide);
   bool AllThere() const;
   bool IsCached() const;
   bool AllChecked() const;
@@ -222,6 +223,7 @@ class Streamer {
   Array<Chunk> chunks_;
   Array<uint32_t> block_users_;        // loaded extents in each block of the mapping
   size_t num_chunks_ = 0;
+  bool hides_metadata_ = false;        // in the mapping
   bool in_blocks_ = false;             // mapped extents are mapped, and counted, in whole blocks
   ResidencyPlan plan_;
   uint64_t limit_ = 0;                 // of SetLimit

@@ -12,6 +12,7 @@ constexpr uint64_t kMostChunk = uint64_t{2} << 20;  // larger requests are no fa
 // Weights are left in the page cache where there is room for this many times what is streamed.
 constexpr uint64_t kCacheRoom = 2;
 constexpr uint64_t kLeastBlocks = 6;  // of a window that is mapped in blocks
+constexpr uint64_t kLeastHidden = uint64_t{64} << 10;  // bytes of metadata that are worth a block in small pages
 
 }  // namespace
 
@@ -120,8 +121,10 @@ Status Streamer::PlanWindow(ErrorSink& errors) {
       segments_[i] = mapping_.data + pack_->segments[i].offset;
     }
     platform::UseHugePages(mapping_.base, mapping_.base_bytes, true);
+    HideMetadata(true);
     return BuildChunks(errors);
   }
+  HideMetadata(false);
   if (!PlanResidency(Problem(limit_, step_seconds_), &plan_)) {
     return errors.Fail(Code::kOutOfMemory, "no memory to plan for %zu segments", segments_.size());
   }
@@ -146,6 +149,21 @@ Status Streamer::PlanWindow(ErrorSink& errors) {
             (page_cache_ == PageCache::kAuto && platform::AvailableMemory() / kCacheRoom > plan_.streamed_bytes);
   file_->SetReadAhead(caches_);
   return BuildChunks(errors);
+}
+
+// Metadata has been copied. A large page with the first weights in it would have it in the process twice; where weights
+// are mapped again and again, in blocks, small pages cost more than that.
+void Streamer::HideMetadata(bool hide) {
+  if (mapping_.base == nullptr || hide == hides_metadata_) return;
+  uint64_t first = file_->size();
+  for (uint64_t i = 0; i < pack_->segments.size(); ++i) {
+    const format::SegmentRecord& segment = pack_->segments[i];
+    if ((segment.flags & format::kSegmentResident) == 0) first = std::min(first, segment.offset);
+  }
+  const uint64_t bytes = PositionOf(first) / platform::PageBytes() * platform::PageBytes();
+  if (bytes < kLeastHidden || bytes >= mapping_.base_bytes) return;
+  platform::HidePages(mapping_.base, static_cast<size_t>(bytes), hide);
+  hides_metadata_ = hide;
 }
 
 Status Streamer::BuildChunks(ErrorSink& errors) {
