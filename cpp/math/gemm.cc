@@ -108,6 +108,16 @@ size_t ScratchBytes(const GemmPlan& plan, bool adds_residual) {
 // Bytes of a block of B that stays in the first-level cache, beside tiles of A and C, while all rows pass.
 inline constexpr int64_t kNearBlockBytes = 40 * 1024;
 
+// Rows of the tiles of a task that reads A where it lies. Six by four panels has the fewest loads; nine by three takes its
+// place where it fills its tiles as well and six does not, as with the 49 rows of an image of 7 x 7.
+int InPlaceTileRows(int64_t rows, int64_t panels) {
+  if (panels < 3) return 12;
+  if (panels % 4 != 0 && panels % 3 == 0) return 9;
+  const int64_t of_six = (rows + 5) / 6 * 6;
+  const int64_t of_nine = (rows + 8) / 9 * 9;
+  return panels >= 8 && of_nine <= of_six && 20 * rows < 19 * of_six ? 9 : 6;
+}
+
 // The part of C in `rows` and `panels`, A being read where it lies: blocks of B of at least a tile's width, as deep as the
 // first-level cache allows, or of more panels where k is small. Nothing is copied, and a load of A serves 3 or 4 vectors of
 // B: the core, whose clock falls with what its loads take, runs faster. For instruction sets with kAnyStride.
@@ -115,7 +125,7 @@ inline constexpr int64_t kNearBlockBytes = 40 * 1024;
 void InPlaceTask(const GemmPlan& plan, const RowSource& a, const PanelMatrix& b, const Epilogue& epilogue, float* c,
                  int64_t ldc, Range rows, Range panels, float* sums) {
   constexpr int64_t kRowBytes = kPanelColumns * static_cast<int64_t>(sizeof(float));
-  const int tile_rows = panels.size() < 3 ? 12 : panels.size() % 4 != 0 && panels.size() % 3 == 0 ? 9 : 6;
+  const int tile_rows = InPlaceTileRows(rows.size(), panels.size());
   const int64_t tiles = (rows.size() + tile_rows - 1) / tile_rows;
   const auto tile_row = [&](int64_t t) { return rows.begin + rows.size() * t / tiles; };
   int64_t width = 0;
