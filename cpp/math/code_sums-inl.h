@@ -33,15 +33,22 @@ HWY_INLINE CodeSumVector32 LowShift(int32_t zero, CodeSumVector32 sum_b) {
   return hn::Mul(hn::Set(CodeSumTag32(), zero & 255), sum_b);
 }
 
+// Where zero is 0.
+template <int kPlanes>
+HWY_INLINE CodeSumVector JoinedSums(CodeSumVector32 high, [[maybe_unused]] CodeSumVector32 low) {
+  const CodeSumTag d;
+  const CodeSumVector sum = hn::ConvertTo(d, high);
+  if constexpr (kPlanes == 1) return sum;
+  return hn::Add(hn::Mul(sum, hn::Set(d, 256.0F)), hn::ConvertTo(d, low));
+}
+
 // low and low_shift are those of low bytes; not looked at where codes have one plane.
 template <int kPlanes>
 HWY_INLINE CodeSumVector JoinedSums(CodeSumVector32 high, CodeSumVector32 high_shift,
                                     [[maybe_unused]] CodeSumVector32 low,
                                     [[maybe_unused]] CodeSumVector32 low_shift) {
-  const CodeSumTag d;
-  const CodeSumVector sum = hn::ConvertTo(d, hn::Sub(high, high_shift));
-  if constexpr (kPlanes == 1) return sum;
-  return hn::Add(hn::Mul(sum, hn::Set(d, 256.0F)), hn::ConvertTo(d, hn::Sub(low, low_shift)));
+  if constexpr (kPlanes == 1) return JoinedSums<1>(hn::Sub(high, high_shift), low);
+  return JoinedSums<kPlanes>(hn::Sub(high, high_shift), hn::Sub(low, low_shift));
 }
 
 }  // namespace wherry::math::HWY_NAMESPACE

@@ -34,19 +34,56 @@ HWY_INLINE hn::Vec<StoreTag> LoadSome(const float* from, int64_t count) {
   return hn::LoadN(d, from, static_cast<size_t>(std::max<int64_t>(count, 0)));
 }
 
-// sums: of a row's bytes, or of its high bytes and, `stride` behind them, its low ones.
-template <int kPlanes>
+// sums: of a row's bytes, or of its high bytes and, `stride` behind them, its low ones. kPlain: nothing is taken off.
+template <int kPlanes, bool kPlain>
 HWY_INLINE hn::Vec<StoreTag> Joined(const int32_t* sums, int64_t stride, hn::Vec<StoreSums> high_shift,
                                     hn::Vec<StoreSums> low_shift) {
   const StoreSums d32;
+  const auto high = hn::Load(d32, sums);
   const auto low = kPlanes == 1 ? hn::Zero(d32) : hn::Load(d32, sums + stride);
-  return JoinedSums<kPlanes>(hn::Load(d32, sums), high_shift, low, low_shift);
+  if constexpr (kPlain) return JoinedSums<kPlanes>(high, low);
+  return JoinedSums<kPlanes>(high, high_shift, low, low_shift);
 }
 
-// Columns [j, j + kStoreVectors * kStoreLanes) of a block, all rows. kWhole: all of those columns are C's.
-template <bool kAdds, bool kWhole, int kPlanes>
+// How the rows of a block that follow each other are read.
+class RowScales {
+ public:
+  RowScales(const SumBlock& block, const CodeRows& a)
+      : scales_(a.scales), rows_per_scale_(a.rows_per_scale), row_(block.row) {
+    if (rows_per_scale_ != 1) index_ = row_ / rows_per_scale_;
+    until_ = (index_ + 1) * rows_per_scale_;
+  }
+  // The next row's.
+  const CodeScale* Next() {
+    const int64_t row = row_++;
+    if (rows_per_scale_ == 1) return scales_ + row;
+    if (row == until_) {
+      ++index_;
+      until_ += rows_per_scale_;
+    }
+    return scales_ + index_;
+  }
+
+ private:
+  const CodeScale* scales_;
+  int64_t rows_per_scale_;
+  int64_t row_;
+  int64_t index_ = 0;
+  int64_t until_;
+};
+
+// What is added to sums and what they are cut to.
+struct Finish {
+  const float* added;
+  float low;
+  float high;
+};
+
+// Columns [j, j + kStoreVectors * kStoreLanes) of a block, all rows. kWhole: all of those columns are C's. kPlain: all rows
+// have codes of 0 for 0, and there is no Finish::high.
+template <bool kAdds, bool kWhole, bool kPlain, int kPlanes>
 void StoreColumns(const SumBlock& block, const CodeRows& a, const QuadMatrix& b, const Epilogue& epilogue,
-                             const float* added, float low, float high, int64_t j, float* c, int64_t ldc) {
+                  const Finish& finish, int64_t j, float* c, int64_t ldc) {
   const StoreTag d;
   const StoreSums d32;
   using V = hn::Vec<StoreTag>;
@@ -65,43 +102,49 @@ void StoreColumns(const SumBlock& block, const CodeRows& a, const QuadMatrix& b,
     scale[v] = hn::Zero(d);
     high_shift[v] = low_shift[v] = hn::Zero(d32);
   }
-  const V lowest = hn::Set(d, low);
-  const V highest = hn::Set(d, high);
+  const V lowest = hn::Set(d, finish.low);
+  const V highest = hn::Set(d, finish.high);
   const CodeScale* last = nullptr;
-  for (int64_t r = 0; r < block.rows; ++r) {
-    const int64_t row = block.row + r;
-    const CodeScale* const read = a.scales + (a.rows_per_scale == 1 ? row : row / a.rows_per_scale);
+  RowScales scales(block, a);
+  // What a vector is stored to may be anything, for all that compilers know: what the loop needs of the block is read before.
+  const int64_t stride = block.stride;
+  const int32_t* sums = block.sums + j;
+  float* to = c + block.row * ldc + column;
+  [[maybe_unused]] const float* added = kAdds ? finish.added + (to - c) : nullptr;
+  for (int64_t left = block.rows; left > 0; --left, sums += kPlanes * stride, to += ldc) {
+    const CodeScale* const read = scales.Next();
     if (read != last) {
       last = read;
       HWY_UNROLL(2)
       for (int v = 0; v < kStoreVectors; ++v) {
         scale[v] = hn::Mul(hn::Set(d, read->scale), scale_b[v]);
-        high_shift[v] = HighShift<kPlanes>(read->zero, sum_b[v]);
-        if constexpr (kPlanes > 1) low_shift[v] = LowShift(read->zero, sum_b[v]);
+        if constexpr (!kPlain) high_shift[v] = HighShift<kPlanes>(read->zero, sum_b[v]);
+        if constexpr (!kPlain && kPlanes > 1) low_shift[v] = LowShift(read->zero, sum_b[v]);
       }
     }
     HWY_UNROLL(2)
     for (int v = 0; v < kStoreVectors; ++v) {
       if (!kWhole && count[v] <= 0) break;
-      const int64_t at = row * ldc + column + v * kStoreLanes;
-      const int32_t* const sums = block.sums + kPlanes * r * block.stride + j + v * kStoreLanes;
-      const V sum = Joined<kPlanes>(sums, block.stride, high_shift[v], low_shift[v]);
+      const int64_t at = v * kStoreLanes;
+      const V sum = Joined<kPlanes, kPlain>(sums + at, stride, high_shift[v], low_shift[v]);
       V value = hn::Add(hn::Mul(sum, scale[v]), bias[v]);
       if constexpr (kAdds) value = hn::Add(value, kWhole ? hn::LoadU(d, added + at) : LoadSome(added + at, count[v]));
-      value = hn::Min(highest, hn::Max(lowest, value));  // NaN passes, as in math/tile-inl.h
+      value = hn::Max(lowest, value);  // NaN passes, as in math/tile-inl.h
+      if constexpr (!kPlain) value = hn::Min(highest, value);
       if (kWhole || count[v] >= kStoreLanes) {
-        hn::StoreU(value, d, c + at);
+        hn::StoreU(value, d, to + at);
       } else {
-        hn::StoreN(value, d, c + at, static_cast<size_t>(count[v]));
+        hn::StoreN(value, d, to + at, static_cast<size_t>(count[v]));
       }
     }
+    if constexpr (kAdds) added += ldc;
   }
 }
 
 // Columns [j, j + kStoreLanes) of a block, all rows, where B has two planes. As StoreColumns.
-template <bool kAdds, int kPlanes>
+template <bool kAdds, bool kPlain, int kPlanes>
 void StoreWideColumns(const SumBlock& block, const CodeRows& a, const QuadMatrix& b, const Epilogue& epilogue,
-                      const float* added, float low, float high, int64_t j, float* c, int64_t ldc) {
+                      const Finish& finish, int64_t j, float* c, int64_t ldc) {
   const StoreTag d;
   const StoreSums d32;
   const int64_t column = block.column + j;
@@ -113,48 +156,71 @@ void StoreWideColumns(const SumBlock& block, const CodeRows& a, const QuadMatrix
   const auto low_b = hn::ConvertTo(d32, hn::LoadU(d, b.sums + b.padded() + column));
   const auto bias = epilogue.bias != nullptr ? LoadSome(epilogue.bias + column, count) : hn::Zero(d);
   const auto step = hn::Set(d, static_cast<float>(kHighStep));
-  const auto lowest = hn::Set(d, low);
-  const auto highest = hn::Set(d, high);
-  for (int64_t r = 0; r < block.rows; ++r) {
-    const int64_t row = block.row + r;
-    const CodeScale read = a.scales[a.rows_per_scale == 1 ? row : row / a.rows_per_scale];
-    const int32_t* const sums = block.sums + kPlanes * r * block.stride + high_panel;
-    const auto of_high = Joined<kPlanes>(sums, block.stride, HighShift<kPlanes>(read.zero, high_b), LowShift(read.zero, high_b));
-    const auto of_low = Joined<kPlanes>(sums + kPanelColumns, block.stride, HighShift<kPlanes>(read.zero, low_b),
-                                        LowShift(read.zero, low_b));
-    const auto sum = hn::Add(hn::Mul(of_high, step), of_low);
+  const auto lowest = hn::Set(d, finish.low);
+  const auto highest = hn::Set(d, finish.high);
+  RowScales scales(block, a);
+  const int64_t stride = block.stride;
+  const int32_t* sums = block.sums + high_panel;
+  float* to = c + block.row * ldc + column;
+  [[maybe_unused]] const float* added = kAdds ? finish.added + (to - c) : nullptr;
+  for (int64_t left = block.rows; left > 0; --left, sums += kPlanes * stride, to += ldc) {
+    const CodeScale read = *scales.Next();
+    const auto joined = [&](const int32_t* of, auto sum_b) HWY_ATTR {
+      if constexpr (kPlain) return Joined<kPlanes, true>(of, stride, sum_b, sum_b);
+      return Joined<kPlanes, false>(of, stride, HighShift<kPlanes>(read.zero, sum_b), LowShift(read.zero, sum_b));
+    };
+    const auto sum = hn::Add(hn::Mul(joined(sums, high_b), step), joined(sums + kPanelColumns, low_b));
     auto value = hn::Add(hn::Mul(sum, hn::Mul(hn::Set(d, read.scale), scale_b)), bias);
-    const int64_t at = row * ldc + column;
-    if constexpr (kAdds) value = hn::Add(value, LoadSome(added + at, count));
-    value = hn::Min(highest, hn::Max(lowest, value));
+    if constexpr (kAdds) {
+      value = hn::Add(value, LoadSome(added, count));
+      added += ldc;
+    }
+    value = hn::Max(lowest, value);
+    if constexpr (!kPlain) value = hn::Min(highest, value);
     if (whole) {
-      hn::StoreU(value, d, c + at);
+      hn::StoreU(value, d, to);
     } else {
-      hn::StoreN(value, d, c + at, static_cast<size_t>(count));
+      hn::StoreN(value, d, to, static_cast<size_t>(count));
     }
   }
+}
+
+// Whether all rows have codes of 0 for 0, as behind a Relu.
+bool AllZeroed(const SumBlock& block, const CodeRows& a) {
+  const int64_t end = (block.row + block.rows - 1) / a.rows_per_scale + 1;
+  int32_t any = 0;
+  for (int64_t i = block.row / a.rows_per_scale; i < end; ++i) any |= a.scales[i].zero;
+  return any == 0;
+}
+
+template <bool kAdds, bool kPlain, int kPlanes>
+void StoreAll(const SumBlock& block, const CodeRows& a, const QuadMatrix& b, const Epilogue& epilogue,
+              const Finish& finish, float* c, int64_t ldc) {
+  constexpr int64_t kColumns = kStoreVectors * kStoreLanes;
+  int64_t j = 0;
+  if (b.planes > 1) {
+    for (; j < block.columns; j += kStoreLanes) {
+      StoreWideColumns<kAdds, kPlain, kPlanes>(block, a, b, epilogue, finish, j, c, ldc);
+    }
+    return;
+  }
+  for (; j + kColumns <= block.columns; j += kColumns) {
+    StoreColumns<kAdds, true, kPlain, kPlanes>(block, a, b, epilogue, finish, j, c, ldc);
+  }
+  if (j < block.columns) StoreColumns<kAdds, false, false, kPlanes>(block, a, b, epilogue, finish, j, c, ldc);
 }
 
 template <int kPlanes>
 void StorePlanes(const SumBlock& block, const CodeRows& a, const QuadMatrix& b, const Epilogue& epilogue, float* c,
                  int64_t ldc) {
-  const float* const added = epilogue.accumulate ? c : epilogue.residual;
   const bool relu = epilogue.activation == Activation::kRelu || epilogue.activation == Activation::kRelu6;
-  const float low = relu ? 0.0F : -std::numeric_limits<float>::infinity();
-  const float high = epilogue.activation == Activation::kRelu6 ? 6.0F : std::numeric_limits<float>::infinity();
-  if (b.planes > 1) {
-    const auto columns = added != nullptr ? &StoreWideColumns<true, kPlanes> : &StoreWideColumns<false, kPlanes>;
-    for (int64_t j = 0; j < block.columns; j += kStoreLanes) columns(block, a, b, epilogue, added, low, high, j, c, ldc);
-    return;
-  }
-  constexpr int64_t kColumns = kStoreVectors * kStoreLanes;
-  for (int64_t j = 0; j < block.columns; j += kColumns) {
-    const bool whole = block.columns - j >= kColumns;
-    const auto columns = added != nullptr
-                             ? (whole ? &StoreColumns<true, true, kPlanes> : &StoreColumns<true, false, kPlanes>)
-                             : (whole ? &StoreColumns<false, true, kPlanes> : &StoreColumns<false, false, kPlanes>);
-    columns(block, a, b, epilogue, added, low, high, j, c, ldc);
-  }
+  constexpr float kInfinity = std::numeric_limits<float>::infinity();
+  const Finish finish = {epilogue.accumulate ? c : epilogue.residual, relu ? 0.0F : -kInfinity,
+                         epilogue.activation == Activation::kRelu6 ? 6.0F : kInfinity};
+  const bool plain = finish.high == kInfinity && AllZeroed(block, a);
+  const auto all = finish.added != nullptr ? (plain ? &StoreAll<true, true, kPlanes> : &StoreAll<true, false, kPlanes>)
+                                           : (plain ? &StoreAll<false, true, kPlanes> : &StoreAll<false, false, kPlanes>);
+  all(block, a, b, epilogue, finish, c, ldc);
 }
 
 void StoreBlock(const SumBlock& block, const CodeRows& a, const QuadMatrix& b, const Epilogue& epilogue, float* c,

@@ -43,48 +43,103 @@ ValueRange FindRange(const float* values, int64_t count) {
   return {hn::ReduceMin(d, hn::Min(low, low2)), hn::ReduceMax(d, hn::Max(high, high2))};
 }
 
-HWY_INLINE hn::Vec<hn::Rebind<uint8_t, ValueTag>> Codes(hn::Vec<ValueTag> values, hn::Vec<ValueTag> inverse,
-                                                        hn::Vec<hn::Rebind<int32_t, ValueTag>> zero) {
-  const hn::Rebind<uint8_t, ValueTag> d8;
-  const auto steps = hn::Min(hn::Mul(values, inverse), hn::Set(ValueTag(), kBeyondCodes));
-  return hn::DemoteTo(d8, hn::Add(RoundInRange(steps), zero));
+using WholeTag = hn::Rebind<int32_t, ValueTag>;
+using ByteTag = hn::Repartition<uint8_t, ValueTag>;  // of four vectors
+inline constexpr int64_t kTogether = 4 * kValueLanes;
+
+// What one value's code takes: the nearest whole number of steps, halves to even, and the zero point; not cut yet.
+struct Steps {
+  hn::Vec<ValueTag> inverse;
+  hn::Vec<WholeTag> zero;
+
+  explicit Steps(CodeScale scale)
+      : inverse(hn::Set(ValueTag(), 1.0F / scale.scale)), zero(hn::Set(WholeTag(), scale.zero)) {}
+  HWY_INLINE hn::Vec<WholeTag> Of(hn::Vec<ValueTag> values) const {
+    const auto steps = hn::Min(hn::Mul(values, inverse), hn::Set(ValueTag(), kBeyondCodes));
+    return hn::Add(RoundInRange(steps), zero);
+  }
+};
+
+// Packing takes blocks of 16 bytes from each of four vectors in turn; this puts them in the order of the vectors.
+inline constexpr int kBlocks = static_cast<int>(kValueLanes / 4);
+
+HWY_INLINE auto OrderOfBlocks() {
+  const WholeTag d;
+  const auto lane = hn::Iota(d, 0);
+  const auto block = hn::And(lane, hn::Set(d, kBlocks - 1));
+  const auto vector = hn::ShiftRight<kBlocks == 4 ? 2 : kBlocks == 2 ? 1 : 0>(lane);
+  return hn::IndicesFromVec(d, hn::Add(hn::ShiftLeft<2>(block), vector));
 }
+
+class BlockOrder {
+ public:
+  HWY_INLINE BlockOrder() : order_(OrderOfBlocks()) {}
+  HWY_INLINE hn::Vec<ByteTag> operator()(hn::Vec<ByteTag> bytes) const {
+    if constexpr (kBlocks == 1) return bytes;
+    return hn::BitCast(ByteTag(), hn::TableLookupLanes(hn::BitCast(WholeTag(), bytes), order_));
+  }
+
+ private:
+  decltype(OrderOfBlocks()) order_;
+};
 
 void QuantizeAll(const float* values, int64_t count, CodeScale scale, uint8_t* codes) {
   const ValueTag d;
-  const hn::Rebind<int32_t, ValueTag> d32;
   const hn::Rebind<uint8_t, ValueTag> d8;
-  const auto inverse = hn::Set(d, 1.0F / scale.scale);
-  const auto zero = hn::Set(d32, scale.zero);
+  const hn::Repartition<int16_t, ValueTag> d16;
+  const Steps steps(scale);
   int64_t i = 0;
+  if (count >= kTogether) {
+    const BlockOrder in_order;
+    for (; i + kTogether <= count; i += kTogether) {
+      const float* const from = values + i;
+      const auto low = hn::ReorderDemote2To(d16, steps.Of(hn::LoadU(d, from)), steps.Of(hn::LoadU(d, from + kValueLanes)));
+      const auto high = hn::ReorderDemote2To(d16, steps.Of(hn::LoadU(d, from + 2 * kValueLanes)),
+                                             steps.Of(hn::LoadU(d, from + 3 * kValueLanes)));
+      hn::StoreU(in_order(hn::ReorderDemote2To(ByteTag(), low, high)), ByteTag(), codes + i);
+    }
+  }
   for (; i + kValueLanes <= count; i += kValueLanes) {
-    hn::StoreU(Codes(hn::LoadU(d, values + i), inverse, zero), d8, codes + i);
+    hn::StoreU(hn::DemoteTo(d8, steps.Of(hn::LoadU(d, values + i))), d8, codes + i);
   }
   if (i < count) {
     const size_t rest = static_cast<size_t>(count - i);
-    hn::StoreN(Codes(hn::LoadN(d, values + i, rest), inverse, zero), d8, codes + i, rest);
+    hn::StoreN(hn::DemoteTo(d8, steps.Of(hn::LoadN(d, values + i, rest))), d8, codes + i, rest);
   }
 }
 
 void QuantizeAllWide(const float* values, int64_t count, CodeScale scale, uint8_t* high, uint8_t* low) {
   const ValueTag d;
-  const hn::Rebind<int32_t, ValueTag> d32;
-  const hn::Rebind<uint16_t, ValueTag> d16;
   const hn::Rebind<uint8_t, ValueTag> d8;
-  const auto inverse = hn::Set(d, 1.0F / scale.scale);
-  const auto zero = hn::Set(d32, scale.zero);
-  const auto codes = [&](hn::Vec<ValueTag> v) HWY_ATTR {
-    return hn::DemoteTo(d16, hn::Add(RoundInRange(hn::Min(hn::Mul(v, inverse), hn::Set(d, kBeyondCodes))), zero));
-  };
+  const hn::Rebind<uint16_t, ValueTag> d16;
+  const hn::Repartition<uint16_t, ValueTag> d2x16;
+  const hn::Repartition<int16_t, ValueTag> signed16;
+  const Steps steps(scale);
   int64_t i = 0;
+  if (count >= kTogether) {
+    const BlockOrder in_order;
+    const auto low_byte = hn::Set(d2x16, 0xFF);
+    for (; i + kTogether <= count; i += kTogether) {
+      const float* const from = values + i;
+      const auto first =
+          hn::ReorderDemote2To(d2x16, steps.Of(hn::LoadU(d, from)), steps.Of(hn::LoadU(d, from + kValueLanes)));
+      const auto second = hn::ReorderDemote2To(d2x16, steps.Of(hn::LoadU(d, from + 2 * kValueLanes)),
+                                               steps.Of(hn::LoadU(d, from + 3 * kValueLanes)));
+      const auto bytes = [&](auto a, auto b) HWY_ATTR {
+        return in_order(hn::ReorderDemote2To(ByteTag(), hn::BitCast(signed16, a), hn::BitCast(signed16, b)));
+      };
+      hn::StoreU(bytes(hn::ShiftRight<8>(first), hn::ShiftRight<8>(second)), ByteTag(), high + i);
+      hn::StoreU(bytes(hn::And(first, low_byte), hn::And(second, low_byte)), ByteTag(), low + i);
+    }
+  }
   for (; i + kValueLanes <= count; i += kValueLanes) {
-    const auto both = codes(hn::LoadU(d, values + i));
+    const auto both = hn::DemoteTo(d16, steps.Of(hn::LoadU(d, values + i)));
     hn::StoreU(hn::TruncateTo(d8, hn::ShiftRight<8>(both)), d8, high + i);
     hn::StoreU(hn::TruncateTo(d8, both), d8, low + i);
   }
   if (i < count) {
     const size_t rest = static_cast<size_t>(count - i);
-    const auto both = codes(hn::LoadN(d, values + i, rest));
+    const auto both = hn::DemoteTo(d16, steps.Of(hn::LoadN(d, values + i, rest)));
     hn::StoreN(hn::TruncateTo(d8, hn::ShiftRight<8>(both)), d8, high + i, rest);
     hn::StoreN(hn::TruncateTo(d8, both), d8, low + i, rest);
   }
