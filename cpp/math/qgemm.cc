@@ -398,7 +398,8 @@ void RunTask(const CodeGemmPlan& plan, const CodeRows& a, const QuadMatrix& b, i
   const int64_t panel_end = plan.panel_begin + Begin(panels, plan.unit, column_part + 1, plan.column_parts);
   const int64_t row_bytes = CodeRowBytes(plan.groups * kQuad);
   if (multiplier.begin != nullptr) multiplier.begin();
-  for (int64_t row = Begin(plan.m, 16, row_part, plan.row_parts); row < row_end; row += plan.block_rows) {
+  const int64_t row_begin = Begin(plan.m, 16, row_part, plan.row_parts);
+  for (int64_t row = row_begin; row < row_end; row += plan.block_rows) {
     const int64_t held = std::min(plan.block_rows, row_end - row);
     CodeBlock block;
     block.a_stride = plan.copies ? row_bytes : a.stride;
@@ -426,12 +427,14 @@ void RunTask(const CodeGemmPlan& plan, const CodeRows& a, const QuadMatrix& b, i
     // written from left to right.
     const bool keeps_b = (panel_end - panel_begin) * block.panel_stride <= kKeptBytes;
     if (keeps_b) {
+      block.prefetch = row == row_begin ? most_panels * block.panel_stride : 0;  // they may come from memory the first time
       for (int64_t r = 0; r < held; r += kCodeBlockRows) {
         for (int64_t panel = panel_begin; panel < panel_end; panel += most_panels) run(panel, r);
+        block.prefetch = 0;
       }
     } else {
       for (int64_t panel = panel_begin; panel < panel_end; panel += most_panels) {
-        block.prefetch = panel + most_panels < panel_end ? most_panels * block.panel_stride : 0;
+        block.prefetch = most_panels * block.panel_stride;
         for (int64_t r = 0; r < held; r += kCodeBlockRows) {
           run(panel, r);
           block.prefetch = 0;

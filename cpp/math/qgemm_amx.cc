@@ -18,6 +18,8 @@ constexpr int64_t kTileGroups = 16;  // of B in a tile: 64 k
 // Tiles of k after which sums are set aside: two panels of so many stay in the first-level cache while rows pass.
 constexpr int64_t kDepthTiles = 12;
 constexpr int64_t kTileBytes = kTileGroups * kQuadBytes;
+// So far ahead of a panel's tile its bytes are asked for.
+constexpr int64_t kAheadBytes = kDepthTiles / 2 * kTileBytes;
 
 // Some compilers' tile intrinsics do not say which memory they read and write (GCC 12: only the address).
 inline void MemoryBarrier() { asm volatile("" : : : "memory"); }
@@ -50,11 +52,19 @@ struct Depth {
   int64_t whole;        // tiles of k
   bool tail;
   bool first;           // sums start from 0, not from what is stored
-  int64_t prefetch;     // as in CodeBlock
+  int64_t ahead;        // bytes from a panel's tile to what is asked for meanwhile
+  int64_t panel_end;    // bytes from b on, less than 1 where that lies in the panels that follow,
+  int64_t skipped;      // so many bytes further
+};
+
+// Lines of each tile, 64 bytes, that are asked for in one turn.
+struct Lines {
+  int64_t first = 0;
+  int64_t count = 0;
 };
 
 template <bool kTwoRows, bool kTwoPanels>
-WHERRY_AMX void Tiles(const CodeBlock& block, int64_t row, int64_t panel, const Depth& depth, const Tail& tail) {
+WHERRY_AMX void Tiles(const CodeBlock& block, int64_t row, int64_t panel, const Depth& depth, Lines lines, const Tail& tail) {
   const int64_t stride = block.panels * 16;
   const int64_t stride_bytes = stride * static_cast<int64_t>(sizeof(int32_t));
   int32_t* const sums = block.sums + row * stride + panel * 16;
@@ -71,11 +81,13 @@ WHERRY_AMX void Tiles(const CodeBlock& block, int64_t row, int64_t panel, const 
   }
   const uint8_t* a = depth.a + row * block.a_stride;
   const int8_t* b = depth.b + panel * block.panel_stride;
-  for (int64_t whole = depth.whole; whole > 0; --whole) {
-    if (depth.prefetch != 0) {
-      for (int64_t line = 0; line < kTileBytes; line += kQuadBytes) {
-        __builtin_prefetch(b + depth.prefetch + line, 0, 2);
-        if constexpr (kTwoPanels) __builtin_prefetch(b + block.panel_stride + depth.prefetch + line, 0, 2);
+  int64_t panel_end = depth.panel_end;
+  for (int64_t whole = depth.whole; whole > 0; --whole, panel_end -= kTileBytes) {
+    if (lines.count != 0) {
+      const int8_t* ahead = b + depth.ahead + (panel_end > 0 ? 0 : depth.skipped) + lines.first * kQuadBytes;
+      for (int64_t line = 0; line < lines.count; ++line, ahead += kQuadBytes) {
+        __builtin_prefetch(ahead, 0, 2);
+        if constexpr (kTwoPanels) __builtin_prefetch(ahead + block.panel_stride, 0, 2);
       }
     }
     Step<kTwoRows, kTwoPanels>(a, block.a_stride, b, b + block.panel_stride);
@@ -91,15 +103,22 @@ WHERRY_AMX void Tiles(const CodeBlock& block, int64_t row, int64_t panel, const 
   if constexpr (kTwoRows && kTwoPanels) _tile_stored(3, sums + kTileRows * stride + 16, stride_bytes);
 }
 
-// All rows by one panel or two, over one block of k.
-void TileRows(const CodeBlock& block, int64_t panel, Depth depth, const Tail& tail) {
+// All rows by one panel or two, over one block of k. Each turn asks for a part of every tile that comes soon, so that memory
+// delivers all the time, and not in the first turn only.
+void TileRows(const CodeBlock& block, int64_t panel, const Depth& depth, const Tail& tail) {
   const bool two_panels = panel + 1 < block.panels;
-  for (int64_t row = 0; row < block.rows; row += 2 * kTileRows) {
+  const int64_t turns = (block.rows + 2 * kTileRows - 1) / (2 * kTileRows);
+  for (int64_t turn = 0; turn < turns; ++turn) {
+    const int64_t row = turn * 2 * kTileRows;
     const auto tiles = row + kTileRows < block.rows ? (two_panels ? &Tiles<true, true> : &Tiles<true, false>)
                                                     : (two_panels ? &Tiles<false, true> : &Tiles<false, false>);
+    Lines lines;
+    if (block.prefetch != 0) {
+      lines.first = kTileGroups * turn / turns;
+      lines.count = kTileGroups * (turn + 1) / turns - lines.first;
+    }
     MemoryBarrier();
-    tiles(block, row, panel, depth, tail);
-    depth.prefetch = 0;  // once is enough
+    tiles(block, row, panel, depth, lines, tail);
   }
   MemoryBarrier();
 }
@@ -136,13 +155,15 @@ void MultiplyCodesAmx(const CodeBlock& block) {
       std::memset(tail.codes[p] + rest, 0, static_cast<size_t>(kTileBytes) - rest);
     }
   }
+  const int64_t ahead = kAheadBytes < block.panel_stride ? kAheadBytes : block.panel_stride;
   for (int64_t panel = 0; panel < block.panels; panel += 2) {
     int64_t k = 0;
     do {
       const int64_t count = whole - k < kDepthTiles ? whole - k : kDepthTiles;
       const bool last = k + count == whole;
       TileRows(block, panel,
-               {block.a + k * kTileGroups * kQuad, block.b + k * kTileBytes, count, last && rest != 0, k == 0, block.prefetch},
+               {block.a + k * kTileGroups * kQuad, block.b + k * kTileBytes, count, last && rest != 0, k == 0,
+                ahead, block.panel_stride - ahead - k * kTileBytes, block.prefetch - block.panel_stride},
                tail);
       k += count;
     } while (k < whole);

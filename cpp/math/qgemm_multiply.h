@@ -29,7 +29,7 @@ struct CodeBlock {
   int64_t panel_stride = 0;    // bytes
   int64_t panels = 0;          // 1 .. kCodeBlockPanels, or kCodeFewRowsPanels when there are at most kCodeFewRows rows
   int64_t groups = 0;          // ceil(k / 4)
-  int64_t prefetch = 0;        // what is read so many bytes behind each byte of B is needed soon; 0 for nothing
+  int64_t prefetch = 0;        // bytes from these panels to those that follow, where B comes from memory; otherwise 0
   int32_t* sums = nullptr;     // out: [rows up to a multiple of row_unit][panels * 16], aligned to 64
 };
 
