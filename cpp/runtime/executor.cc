@@ -251,10 +251,12 @@ void Executor::GuardStep(uint64_t s, bool close) {
   guard::Open(arena_ + scratch_[s].offset, scratch_[s].bytes);
   for (uint32_t k = 0; k < step.num_inputs + step.num_outputs; ++k) {
     const Tensor& tensor = *step.tensors[k];
-    const size_t scales = static_cast<size_t>((tensor.quant.channels + 15) / 16 * 16) * sizeof(float);
+    const auto channels = static_cast<uint64_t>(tensor.quant.channels);
+    const auto scales = static_cast<size_t>(ScaleBytes(channels));
+    const auto offsets = static_cast<size_t>(OffsetBytes(tensor.quant.format, channels));
     guard::Open(tensor.data, static_cast<size_t>(tensor.bytes));
     if (tensor.quant.scale != nullptr) guard::Open(tensor.quant.scale, scales);
-    if (tensor.quant.offset != nullptr) guard::Open(tensor.quant.offset, scales);
+    if (tensor.quant.offset != nullptr) guard::Open(tensor.quant.offset, offsets);
   }
 }
 

@@ -138,9 +138,9 @@ Status Pack::CheckQuant(const format::TensorRecord& tensor, ErrorSink& errors) c
   if (!scaled) return Status::Ok();
   const uint64_t segment_bytes = segments[tensor.owner].bytes;
   if (quant.channels == 0 || quant.channels > segment_bytes) return Corrupt(errors, "a quantization has too many channels");
-  const uint64_t bytes = (quant.channels + 15) / 16 * 16 * sizeof(float);
+  const uint64_t bytes = ScaleBytes(quant.channels);
   if (quant.scale % 4 != 0 || !InRange(quant.scale, bytes, segment_bytes)) return Corrupt(errors, "scales lie outside");
-  const uint64_t offset_bytes = kind == WeightFormat::kInt16 ? 2 * bytes : bytes;
+  const uint64_t offset_bytes = OffsetBytes(kind, quant.channels);
   if (quant.offset != format::kNone64 && (quant.offset % 4 != 0 || !InRange(quant.offset, offset_bytes, segment_bytes))) {
     return Corrupt(errors, "offsets lie outside");
   }

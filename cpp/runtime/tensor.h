@@ -91,6 +91,12 @@ struct Quantization {
   const float* offset = nullptr;
 };
 
+// Bytes of the two arrays.
+constexpr uint64_t ScaleBytes(uint64_t channels) { return (channels + 15) / 16 * 16 * sizeof(float); }
+constexpr uint64_t OffsetBytes(WeightFormat format, uint64_t channels) {
+  return (format == WeightFormat::kInt16 ? 2 : 1) * ScaleBytes(channels);
+}
+
 struct Tensor {
   void* data = nullptr;          // null in Prepare for everything but resident constants
   const int64_t* dims = nullptr;
