@@ -50,8 +50,9 @@ struct WinogradConv {
 };
 
 // Chooses by a model of the costs; tile is 0 also for convolutions that are not as above. The choice does not depend on
-// the number of threads, and is the same for a part of a layer's outputs as for all.
-WinogradPlan PlanWinograd(const WinogradConv& conv, bool dequantizes, Isa isa, int threads);
+// the number of threads, and is the same for a part of a layer's outputs as for all. most_scratch: bytes for all threads
+// together; blocks are made as small as that asks for, but not smaller than what is multiplied at once.
+WinogradPlan PlanWinograd(const WinogradConv& conv, bool dequantizes, Isa isa, int threads, uint64_t most_scratch);
 
 // What the plan knows of the inner loops.
 struct WinogradTarget {

@@ -13,7 +13,7 @@ constexpr int64_t kImageFloats = 160 * 1024;
 constexpr int64_t kProductFloats = 38 * 1024;
 constexpr int64_t kMostChannels = 64;
 // Where threads share the work each has all of that. With few channels images are large, and leave little room in the
-// arena: 512 KiB for each thread, and more in proportion above kManyChannels.
+// arena: 512 KiB for each thread, but no more than the image takes, and more in proportion above kManyChannels.
 constexpr int64_t kThreadFloats = 128 * 1024;
 constexpr int64_t kManyChannels = 128;
 
@@ -71,29 +71,45 @@ double WinogradCost(const WinogradPlan& plan, const WinogradConv& conv, const Wi
          tiles * (costs.image * channels / static_cast<double>(target.lanes) + costs.output * vectors);
 }
 
-// Makes blocks so small that each thread can have scratch memory of its own.
-void FitThread(const WinogradConv& conv, const WinogradTarget& target, WinogradPlan* plan) {
-  if (plan->in_registers) return;  // few tiles
+// Makes blocks so small that scratch memory takes no more than so many floats for a thread.
+void FitThread(const WinogradConv& conv, const WinogradTarget& target, int64_t floats, WinogradPlan* plan) {
   const int64_t channels = conv.image.channels;
   const int64_t points = int64_t{plan->tile + 2} * (plan->tile + 2);
+  if (plan->in_registers) return;  // few tiles
   const int64_t rows = Ceil(Ceil(channels, plan->block_channels) * points, target.row_floats / plan->block_channels);
   const int64_t tile = rows * target.row_floats + points * 2 * kPanelColumns;
   const int64_t filter = 2 * 2 * kPanelColumns * 2 * (plan->tile + 2) * (plan->block_channels + 1);
-  const int64_t room = kThreadFloats * std::max(channels, kManyChannels) / kManyChannels - filter;
+  const int64_t taps = plan->dequantizes ? 2 * kPanelColumns * 9 * plan->block_channels : 0;
+  const int64_t room = std::max<int64_t>(floats - filter - taps, 0);
   const int64_t tiles = WinogradTiles(*plan, conv);
   const int64_t most = std::min<int64_t>(plan->block_tiles, std::max(room / tile, std::min(tiles, target.strip_rows)));
   plan->block_tiles = static_cast<int32_t>(Ceil(tiles, Ceil(tiles, most)));
 }
 
+// What a thread may have.
+int64_t ThreadFloats(const WinogradConv& conv) {
+  const auto& [h, w] = conv.image.window;
+  const int64_t channels = conv.image.channels;
+  if (channels > kManyChannels) return kThreadFloats * channels / kManyChannels;
+  return std::min(kThreadFloats, conv.batch * h.in * w.in * channels);
+}
+
 // Threads share the blocks of tiles, and the panels of a block; the fewer tasks, the less is transformed twice: the
 // filter for each block, the image of a block by each thread that has some of its panels.
-void Share(const WinogradConv& conv, const WinogradTarget& target, int threads, WinogradPlan* plan) {
+void Share(const WinogradConv& conv, const WinogradTarget& target, int threads, uint64_t most_scratch, WinogradPlan* plan) {
   // With few channels there are large images, and little room beside them: half as large a filter for each thread.
   if (plan->block_channels >= conv.image.channels) {
     plan->block_channels = static_cast<int32_t>(Ceil(Ceil(plan->block_channels, 2), kPanelColumns) * kPanelColumns);
   }
+  const uint64_t most = most_scratch / static_cast<uint64_t>(threads);
+  const int64_t usual = threads < 2 ? std::numeric_limits<int64_t>::max() : ThreadFloats(conv);
+  const auto floats = static_cast<int64_t>(std::min(most / sizeof(float), static_cast<uint64_t>(usual)));
+  FitThread(conv, target, floats, plan);
+  while (!plan->in_registers && WinogradScratch(*plan, conv) > most && plan->block_channels > 2 * kPanelColumns) {
+    plan->block_channels = static_cast<int32_t>(Ceil(plan->block_channels, 2 * kPanelColumns) * kPanelColumns);
+    FitThread(conv, target, floats, plan);
+  }
   if (threads < 2) return;
-  FitThread(conv, target, plan);
   const Costs costs = CostsOf(plan->tile, target.lanes);
   const int64_t tiles = WinogradTiles(*plan, conv);
   const int64_t panels = Ceil(conv.outputs, kPanelColumns);
@@ -134,7 +150,7 @@ int64_t WinogradBlocks(const WinogradPlan& plan, const WinogradConv& conv) {
   return Ceil(WinogradTiles(plan, conv), plan.block_tiles);
 }
 
-WinogradPlan PlanWinograd(const WinogradConv& conv, bool dequantizes, Isa isa, int threads) {
+WinogradPlan PlanWinograd(const WinogradConv& conv, bool dequantizes, Isa isa, int threads, uint64_t most_scratch) {
   WinogradPlan best;
   const Patches& image = conv.image;
   const auto& [h, w] = image.window;
@@ -158,7 +174,7 @@ WinogradPlan PlanWinograd(const WinogradConv& conv, bool dequantizes, Isa isa, i
       best = plan;
     }
   }
-  if (best.tile != 0) Share(conv, target, threads, &best);
+  if (best.tile != 0) Share(conv, target, threads, most_scratch, &best);
   return best;
 }
 

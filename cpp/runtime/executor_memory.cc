@@ -8,6 +8,14 @@
 #include "runtime/executor.h"
 
 namespace wherry {
+namespace {
+
+// What scratch memory may take behind the arena before kernels are told to get by with less. With strips and blocks that fit
+// this, two threads are as fast as with larger ones; each of many threads needs some for that, too.
+constexpr size_t kSpareBytes = size_t{768} << 10;
+constexpr size_t kThreadSpareBytes = size_t{256} << 10;
+
+}  // namespace
 
 uint64_t Executor::FixedBytes(size_t arena_end) const {
   return pack_.metadata_bytes() + tensors_.size() * sizeof(Tensor) + dims_.size() * sizeof(int64_t) +
@@ -34,9 +42,8 @@ Status Executor::PlanMemory() {
   bool found = FindLeastEnd(pack_, arena_bytes_, {scratch_.data(), scratch_.size()}, {&ScratchBytesOf, this}, &least_end_);
   for (size_t i = 0; i < scratch_.size(); ++i) weights_.SetRoom(i, scratch_[i].room > 0);
   thrifty_needed_ = FixedBytes(least_end_) + weights_.least_bytes();
-  found = found && PlaceScratch(pack_, arena_bytes_, scratch_.span(), &arena_end_);
   if (!found) return errors_.Fail(Code::kOutOfMemory, "no memory for a table of %zu tensors", tensors_.size());
-  WHERRY_RETURN_IF_ERROR(UseScratch({scratch_.data(), scratch_.size()}, arena_end_));
+  WHERRY_RETURN_IF_ERROR(PlaceFor(0, false));
   plain_needed_ = fixed_bytes_ + weights_.least_bytes();
   arena_most_ = arena_end_;
   if (thrifty_needed_ < plain_needed_) {
@@ -89,7 +96,8 @@ Status Executor::PlaceFor(uint64_t budget, bool thrifty) {
     end += static_cast<size_t>(budget - thrifty_needed_);
     good = good && PlaceThriftily(pack_, end, placed.span(), {&ScratchBytesOf, this});
   } else {
-    good = good && PlaceScratch(pack_, arena_bytes_, placed.span(), &end);
+    const size_t spare = std::max(kSpareBytes, kThreadSpareBytes * static_cast<size_t>(threads_.size()));
+    good = good && PlaceScratch(pack_, arena_bytes_, spare, placed.span(), {&ScratchBytesOf, this}, &end);
   }
   if (!good) return errors_.Fail(Code::kOutOfMemory, "no memory for a table of %zu tensors", tensors_.size());
   WHERRY_RETURN_IF_ERROR(UseScratch({placed.data(), placed.size()}, end));

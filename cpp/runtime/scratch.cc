@@ -47,13 +47,20 @@ bool ForEachStep(const Pack& pack, const Place& place) {
 
 }  // namespace
 
-bool PlaceScratch(const Pack& pack, size_t arena_bytes, Span<StepScratch> steps, size_t* end) {
+bool PlaceScratch(const Pack& pack, size_t arena_bytes, size_t spare, Span<StepScratch> steps, const ScratchSizes& sizes,
+                  size_t* end) {
   size_t last = arena_bytes;
   const bool placed = ForEachStep(pack, [&](size_t s, Span<const ArenaRange> taken) {
-    steps[s].limit = kNoScratchLimit;
-    if (steps[s].bytes == 0) return;
-    steps[s].offset = FindGap(taken, steps[s].bytes);
-    last = std::max(last, steps[s].offset + steps[s].bytes);
+    StepScratch& step = steps[s];
+    step.limit = kNoScratchLimit;
+    if (step.bytes == 0) return;
+    step.offset = FindGap(taken, step.bytes);
+    if (step.offset + step.bytes > arena_bytes + spare) {
+      step.limit = LargestGap(taken, arena_bytes + spare);
+      step.bytes = sizes(s, step.limit);
+      step.offset = FindGap(taken, step.bytes);
+    }
+    last = std::max(last, step.offset + step.bytes);
   });
   *end = last;
   return placed && ForEachStep(pack, [&](size_t s, Span<const ArenaRange> taken) {

@@ -2,8 +2,8 @@
 // the last tensor on, as far behind the arena as it takes. And where there is room for a step's weights beside it.
 // The arena is as large as the worst moment of a run needs; at all others there is room in it.
 //
-// There are two ways to place them. Plainly, kernels get all that makes them fast, and weights what is left over. Where
-// memory is short, all weights are read to where the arena has room, which may end behind the arena, and kernels whose
+// There are two ways to place them. Plainly, kernels get what makes them fast, within reason, and weights what is left over.
+// Where memory is short, all weights are read to where the arena has room, which may end behind the arena, and kernels whose
 // scratch memory does not fit beside them get by with less.
 #ifndef WHERRY_RUNTIME_SCRATCH_H_
 #define WHERRY_RUNTIME_SCRATCH_H_
@@ -34,8 +34,10 @@ struct ScratchSizes {
 // Places are found in the arena, whose size is a multiple of 64, and behind it. `room` of each step has the bytes of its weights,
 // and `bytes` those of its scratch memory without a limit. Each returns false when memory runs out.
 
-// Sets all offsets, and rooms that are not to be had to 0. end: of the arena and what must follow it.
-[[nodiscard]] bool PlaceScratch(const Pack& pack, size_t arena_bytes, Span<StepScratch> steps, size_t* end);
+// Sets all offsets, and rooms that are not to be had to 0; and bytes and limits of kernels that would take more than
+// `spare` behind the arena and can get by with less. end: of the arena and what must follow it.
+[[nodiscard]] bool PlaceScratch(const Pack& pack, size_t arena_bytes, size_t spare, Span<StepScratch> steps,
+                                const ScratchSizes& sizes, size_t* end);
 
 // The least end behind which no step needs anything, with the least scratch memory.
 [[nodiscard]] bool FindLeastEnd(const Pack& pack, size_t arena_bytes, Span<const StepScratch> steps, const ScratchSizes& sizes,

@@ -14,7 +14,9 @@ from wherry.runtime.single_kernel import StoredWeight
 KERNELS = Path(__file__).resolve().parents[2] / "cpp" / "kernels"
 _LINE = re.compile(r'WHERRY_KERNEL\((\w+), "[^"]*", "[^"]*", "([^"]+)"\)')
 # Kernels that get by with less scratch memory when told to: what they say must not change by a bit.
-_THRIFTY = re.compile(r"\w*Conv2D\w*_di8|QLinearConv2d\w*|MatMul_f32_di8|BlockLSTM\w*|LSTMBlockCell\w*|GRUSequence\w*")
+_THRIFTY = re.compile(
+    r"(Fused)?Conv2D\w*|ConvChain\w*|QLinearConv2d\w*|MatMul_f32_di8|BlockLSTM\w*|LSTMBlockCell\w*|GRUSequence\w*"
+)
 _exercised: set[str] = set()
 
 # Instruction sets of this CPU: all, and those that differ in floating-point arithmetic.

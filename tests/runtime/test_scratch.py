@@ -34,3 +34,26 @@ def test_scratch_memory_finds_room_in_the_arena(tmp_path: Path) -> None:
     expected = network(tf.constant(x)).numpy()
     assert np.abs(outputs[1] - expected).max() <= 1e-5 * np.abs(expected).max()
     assert np.array_equal(outputs[1], outputs[2])
+
+
+def test_many_threads_get_by_with_little_behind_a_full_arena(tmp_path: Path) -> None:
+    import tensorflow as tf
+
+    generator = np.random.default_rng(1)
+    square = tf.constant(generator.standard_normal((3, 3, 64, 64), np.float32) / 24)
+
+    @tf.function(input_signature=[tf.TensorSpec((1, 56, 56, 64), tf.float32, name="x")])
+    def network(x: tf.Tensor) -> tf.Tensor:
+        y = tf.nn.relu(x)
+        return tf.nn.conv2d(tf.nn.relu(tf.nn.conv2d(y, square, 1, "SAME")), square, 1, "SAME") + y
+
+    path = tmp_path / "network.wherry"
+    report = wherry.compile(wherry.load(network.get_concrete_function()), path)
+    x = generator.standard_normal((1, 56, 56, 64), np.float32)
+    outputs = {}
+    for threads in (1, 8):
+        with wherry.Executor(path, threads=threads) as executor:
+            (outputs[threads],) = executor.run({"x": x}).values()
+            added = executor.stats.peak_bytes - report.arena_bytes - report.largest_partition_bytes
+            assert added < max(800_000, 300_000 * threads)  # twice as much without a limit
+    assert np.array_equal(outputs[1], outputs[8])

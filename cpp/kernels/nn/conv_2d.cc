@@ -49,8 +49,8 @@ Status PrepareConv(PrepareContext& context, WeightFormat format, bool adds_resid
   context.RequestScratch(GemmScratchBytes(params.plan, context.num_threads()));
   const math::WinogradConv conv = WinogradOf(context, params.window);
   if (params.groups == 1) {
-    params.winograd =
-        math::PlanWinograd(conv, format != WeightFormat::kPlain, context.isa(), context.num_threads());
+    params.winograd = math::PlanWinograd(conv, format != WeightFormat::kPlain, context.isa(), context.num_threads(),
+                                         context.scratch_limit());
   }
   if (params.winograd.tile != 0) {
     context.RequestScratch(math::WinogradScratch(params.winograd, conv) * static_cast<size_t>(context.num_threads()));

@@ -21,7 +21,8 @@ namespace {
 
 constexpr int kMostParts = 16;
 constexpr int64_t kMostStep = 255;  // of strides, dilations and paddings before
-// Rows that a thread keeps: what a second-level cache holds beside weights. Strips are as high as that allows.
+// Rows that a thread keeps: what a second-level cache holds beside weights. Strips are as high as that allows, and the room
+// for scratch memory.
 constexpr int64_t kKeptBytes = 512 * 1024;
 constexpr int64_t kMostStripRows = 8;
 
@@ -184,6 +185,23 @@ int64_t EvenStrip(int64_t range, int64_t strip) {
   return count > 0 ? (range + count - 1) / count : strip;
 }
 
+// Cuts a thread's share into strips of so many rows.
+void CutStrips(const Link* links, int64_t strip, Isa isa, ChainParams* params) {
+  int64_t rows[kMostParts + 1] = {};
+  const int64_t kept = MostKept(links, params->num_parts, strip, rows);
+  rows[params->num_parts] = strip;
+  params->strip_rows = static_cast<int>(strip);
+  params->product_bytes = 0;
+  for (int i = 0; i < params->num_parts; ++i) {
+    if (links[i].op != PartOp::kConv) continue;
+    const math::GemmPlan plan = math::PlanGemm(rows[i + 1] * links[i].window.w.out, links[i].taps * links[i].channels, 0,
+                                               links[i].outputs, false, isa, 1);
+    params->product_bytes = std::max(params->product_bytes, plan.scratch_bytes);
+  }
+  params->product_bytes = (params->product_bytes + 63) / 64 * 64;
+  params->worker_bytes = params->product_bytes + (static_cast<size_t>(kept) + 63 * kMostParts) / 64 * 64;
+}
+
 Status PrepareChain(PrepareContext& context) {
   ChainParams& params = context.params<ChainParams>();
   params = ChainParams();
@@ -206,20 +224,13 @@ Status PrepareChain(PrepareContext& context) {
   while (strip > 1 && MostKept(links, params.num_parts, strip, rows) > kKeptBytes) strip = (strip + 1) / 2;
   const int64_t out_rows = context.output(0).dim(1);
   const int64_t ranges = NumRanges(context.output(0).dim(0), out_rows, context.num_threads());
-  strip = EvenStrip((out_rows + ranges - 1) / ranges, strip);
-  const int64_t kept = MostKept(links, params.num_parts, strip, rows);
-  rows[params.num_parts] = strip;
-  params.strip_rows = static_cast<int>(strip);
-  for (int i = 0; i < params.num_parts; ++i) {
-    if (links[i].op != PartOp::kConv) continue;
-    const math::GemmPlan plan =
-        math::PlanGemm(rows[i + 1] * links[i].window.w.out, links[i].taps * links[i].channels, 0, links[i].outputs,
-                       false, context.isa(), 1);
-    params.product_bytes = std::max(params.product_bytes, plan.scratch_bytes);
+  const int64_t range = (out_rows + ranges - 1) / ranges;
+  const auto threads = static_cast<uint64_t>(context.num_threads());
+  for (strip = EvenStrip(range, strip);; strip = EvenStrip(range, strip - 1)) {
+    CutStrips(links, strip, context.isa(), &params);
+    if (strip <= 1 || params.worker_bytes * threads <= context.scratch_limit()) break;
   }
-  params.product_bytes = (params.product_bytes + 63) / 64 * 64;
-  params.worker_bytes = params.product_bytes + (static_cast<size_t>(kept) + 63 * kMostParts) / 64 * 64;
-  context.RequestScratch(params.worker_bytes * static_cast<uint64_t>(context.num_threads()));
+  context.RequestScratch(params.worker_bytes * threads);
   return Status::Ok();
 }
 
