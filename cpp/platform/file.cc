@@ -114,6 +114,33 @@ int File::ReadDirect(uint64_t offset, void* to, size_t bytes) const {
   return error;
 }
 
+int File::ReadOnce(uint64_t offset, void* to, size_t bytes) const {
+#if defined(__linux__)
+  constexpr size_t kMost = size_t{256} << 10;
+  Mapping mapping;
+  if (direct_ < 0 || !owned_ || bytes == 0 || Map(offset, bytes, &mapping) != 0) return Read(offset, to, bytes);
+  const bool cached = IsCached(mapping, 0, bytes);
+  Unmap(&mapping);
+  char* const pages = cached ? nullptr : static_cast<char*>(AllocatePages(kMost));
+  if (pages == nullptr) return Read(offset, to, bytes);
+  int error = 0;
+  for (char* out = static_cast<char*>(to); bytes > 0 && error == 0;) {
+    const uint64_t begin = DirectStart(offset);
+    const size_t before = static_cast<size_t>(offset - begin);
+    const size_t some = std::min(bytes, kMost - before);
+    error = ReadDirect(begin, pages, (before + some + kDirectAlignment - 1) / kDirectAlignment * kDirectAlignment);
+    if (error == 0) std::memcpy(out, pages + before, some);
+    out += some;
+    offset += some;
+    bytes -= some;
+  }
+  FreePages(pages, kMost);
+  return error;
+#else
+  return Read(offset, to, bytes);
+#endif
+}
+
 void File::SetReadAhead(bool allowed) const {
 #if defined(POSIX_FADV_RANDOM)
   if (descriptor_ >= 0) {

@@ -41,6 +41,9 @@ class File {
   // kDirectAlignment, counted from DirectStart(), and `to` is aligned likewise; then the end may lie behind the file's.
   // Others are read through it and dropped from it.
   int ReadDirect(uint64_t offset, void* to, size_t bytes) const;
+  // Reads exactly `bytes` at `offset`, of which there is no more need: what the page cache does not have it does not get, so
+  // that it can read the pages around them in large ones later. Waits for no more than this.
+  int ReadOnce(uint64_t offset, void* to, size_t bytes) const;
   // Where in the range that ReadDirect takes for it a byte of the file lies.
   uint64_t DirectStart(uint64_t offset) const { return offset - (start_ + offset) % kDirectAlignment; }
   // Whether the system may read more into its page cache than was asked for. A hint.

@@ -58,11 +58,7 @@ Executor::~Executor() {
 
 Status Executor::Open(const ExecutorOptions& options) {
   const double start = platform::Now();
-  if (options.page_cache == PageCache::kLeave) {
-    file_.SetReadAhead(false);
-  } else if (file_.size() > 0) {
-    file_.ReadInHugePages(0, 1);
-  }
+  if (options.page_cache == PageCache::kLeave) file_.SetReadAhead(false);
   WHERRY_RETURN_IF_ERROR(pack_.Open(file_, errors_));
   WHERRY_RETURN_IF_ERROR(weights_.Open(file_, pack_, options.page_cache, errors_));
   isa_ = BestIsa();

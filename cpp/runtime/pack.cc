@@ -35,11 +35,10 @@ Status TooLarge(ErrorSink& errors, const char* what, uint64_t limit) {
 
 Status Pack::ReadHeader(const platform::File& file, ErrorSink& errors, format::Header* header) {
   const uint64_t size = file.size();
-  char magic[8] = {};
-  if (size >= sizeof(magic) && file.Read(0, magic, sizeof(magic)) != 0) {
-    return errors.Fail(Code::kIo, "the pack cannot be read");
-  }
-  if (size < sizeof(magic) || std::memcmp(magic, format::kMagic, sizeof(magic)) != 0) {
+  *header = format::Header();
+  const size_t bytes = size < sizeof(*header) ? static_cast<size_t>(size) : sizeof(*header);
+  if (file.ReadOnce(0, header, bytes) != 0) return errors.Fail(Code::kIo, "the pack cannot be read");
+  if (size < sizeof(header->magic) || std::memcmp(header->magic, format::kMagic, sizeof(header->magic)) != 0) {
     return errors.Fail(
         Code::kNotAPack,
         "this is not a Wherry pack: it does not begin with the pack's mark; wherry compile makes one of a model");
@@ -48,7 +47,6 @@ Status Pack::ReadHeader(const platform::File& file, ErrorSink& errors, format::H
     return errors.Fail(Code::kTruncated, "the pack is cut short: %llu bytes are not even a header",
                        static_cast<unsigned long long>(size));
   }
-  if (file.Read(0, header, sizeof(*header)) != 0) return errors.Fail(Code::kIo, "the pack cannot be read");
   if (header->major > format::kMajor) {
     return errors.Fail(Code::kNewerVersion, "the pack has format %u.%u, this library reads up to %u.x: update the library",
                        header->major, header->minor, format::kMajor);
@@ -372,7 +370,7 @@ Status Pack::Open(const platform::File& file, ErrorSink& errors) {
     return errors.Fail(Code::kOutOfMemory, "no memory for %llu bytes of metadata",
                        static_cast<unsigned long long>(header.metadata_bytes));
   }
-  const int error = file.Read(header.metadata_offset, metadata_.data(), metadata_.size());
+  const int error = file.ReadOnce(header.metadata_offset, metadata_.data(), metadata_.size());
   if (error != 0) return errors.Fail(Code::kIo, "the pack cannot be read: %s", std::strerror(error));
   if (Hash64(metadata_.data(), metadata_.size()) != header.metadata_hash) {
     return Corrupt(errors, "its metadata does not match its checksum");

@@ -53,7 +53,7 @@ Status Streamer::ReadConstants(ErrorSink& errors) {
   Status status;
   for_each([&](uint32_t i, const format::SegmentRecord& segment) {
     if (!status.ok()) return;
-    const int error = copies ? file_->Read(segment.offset, to, static_cast<size_t>(segment.bytes)) : 0;
+    const int error = copies ? file_->ReadOnce(segment.offset, to, static_cast<size_t>(segment.bytes)) : 0;
     segments_[i] = copies ? to : mapping_.data + segment.offset;
     if (error != 0) {
       status = errors.Fail(Code::kIo, kUnreadable, static_cast<unsigned long long>(segment.bytes), std::strerror(error));
