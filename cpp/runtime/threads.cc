@@ -11,14 +11,14 @@ namespace {
 // thread that waits looks out for this long before it sleeps.
 constexpr double kPatience = 60e-6;
 
-// Who waits in a barrier soon lets others run, and goes on looking: if it slept, and took longer to wake than the others
-// are patient, they would all take turns at sleeping, for a wake-up at each barrier.
-constexpr double kBarrierSpin = 10e-6;
-constexpr double kBarrierPatience = 2e-3;
+// Who waits for another body soon lets others run, and goes on looking: if it slept, and took longer to wake than the
+// others are patient, they would all take turns at sleeping, for a wake-up at each point.
+constexpr double kProgressSpin = 10e-6;
+constexpr double kProgressPatience = 2e-3;
 
 template <typename Done>
 void YieldUntil(const Done& done) {
-  const double end = platform::Now() + kBarrierPatience;
+  const double end = platform::Now() + kProgressPatience;
   while (!done() && platform::Now() < end) platform::Yield();
 }
 
@@ -151,20 +151,18 @@ void ThreadPool::WorkerMain(void* argument) {
   }
 }
 
-void Barrier::Wait() {
-  if (parties_ < 2) return;
-  const uint64_t round = round_.load(std::memory_order_relaxed);
-  if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == parties_) {
-    arrived_.store(0, std::memory_order_relaxed);  // before anybody can come again
-    // Either this sees who went to sleep, or they see the new round: both orders are sequentially consistent.
-    round_.store(round + 1, std::memory_order_seq_cst);
-    if (sleeping_.load(std::memory_order_seq_cst) == 0) return;
-    platform::Lock lock(mutex_);
-    next_.NotifyAll();
-    return;
-  }
-  const auto passed = [&] { return round_.load(std::memory_order_seq_cst) != round; };
-  SpinUntil(passed, kBarrierSpin);
+void Progress::Reach(int64_t body, int64_t point) {
+  // Either this sees who went to sleep, or they see the new point: both orders are sequentially consistent.
+  places_[body].point.store(point, std::memory_order_seq_cst);
+  if (sleeping_.load(std::memory_order_seq_cst) == 0) return;
+  platform::Lock lock(mutex_);
+  next_.NotifyAll();
+}
+
+void Progress::Wait(int64_t body, int64_t point) {
+  const auto passed = [&] { return Has(body, point); };
+  if (passed()) return;
+  SpinUntil(passed, kProgressSpin);
   YieldUntil(passed);
   if (passed()) return;
   platform::Lock lock(mutex_);

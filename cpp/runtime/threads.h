@@ -127,23 +127,30 @@ class ThreadPool {
   platform::Condition done_;
 };
 
-// Where the bodies of one loop wait for each other, as often as they like. Only for loops of at most ThreadPool::size()
+// How far each body of a loop has come, for those that need what others made. Only for loops of at most ThreadPool::size()
 // indices: each body that waits keeps a thread, so all of them must have one.
-class Barrier {
+class Progress {
  public:
-  explicit Barrier(int64_t parties) : parties_(parties) {}
-  Barrier(const Barrier&) = delete;
-  Barrier& operator=(const Barrier&) = delete;
+  Progress() = default;
+  Progress(const Progress&) = delete;
+  Progress& operator=(const Progress&) = delete;
 
-  // Returns when all parties have called it. What one wrote before, all see after.
-  void Wait();
+  // body is in [0, ThreadPool::kMaxThreads). Its points only grow, and begin at 0.
+  void Reach(int64_t body, int64_t point);
+  // When this is true, the caller sees all that the body wrote before it reached the point.
+  bool Has(int64_t body, int64_t point) const {
+    return places_[body].point.load(std::memory_order_seq_cst) >= point;
+  }
+  // Returns when it has.
+  void Wait(int64_t body, int64_t point);
 
  private:
-  // Each in a cache line of its own: those who wait look at round_ while others arrive.
-  alignas(64) std::atomic<int64_t> arrived_{0};
-  alignas(64) std::atomic<uint64_t> round_{0};
-  alignas(64) std::atomic<int> sleeping_{0};  // in next_.Wait, or about to be
-  const int64_t parties_;
+  // Two cache lines each, as they are fetched in pairs: others look at a place while its body goes on.
+  struct alignas(128) Place {
+    std::atomic<int64_t> point{0};
+  };
+  Place places_[ThreadPool::kMaxThreads];
+  alignas(128) std::atomic<int> sleeping_{0};  // in next_.Wait, or about to be
   platform::Mutex mutex_;
   platform::Condition next_;
 };

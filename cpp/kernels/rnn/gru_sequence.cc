@@ -89,7 +89,7 @@ Status PrepareGruSequence(PrepareContext& context, WeightFormat format) {
 
 // One part of the units (recurrent.h) through steps [begin, end), whose sums of x are in `gates`.
 void RunGruPart(const RunContext& context, const math::PanelMatrix& u, const RecurrentPart& part, int64_t begin,
-                int64_t end, Barrier& barrier) {
+                int64_t end, Progress& progress) {
   const GruParams& p = context.params<GruParams>();
   const GruScratch layout(p);
   const int64_t n = p.units;
@@ -106,10 +106,12 @@ void RunGruPart(const RunContext& context, const math::PanelMatrix& u, const Rec
   with_bias.bias = context.input(5).as<const float>();
   math::Epilogue add = with_bias;
   add.accumulate = true;
+  const OtherParts others(p.split, part.index, progress);  // a step has two points
   for (int64_t t = begin; t < end; ++t) {
     const float* const old = t == 0 ? context.input(1).as<const float>() : out + (t - 1) * state;
     float* const x_gates = gates + (p.go_backwards ? end - 1 - t : t - begin) * 3 * state;
     const bool falling = t % 2 != 0;
+    others.Await(2 * t);
     const auto units = [&](int64_t row) {
       float* const x = x_gates + row * 3 * n + part.unit_begin;
       const int64_t at = row * n + part.unit_begin;
@@ -144,13 +146,14 @@ void RunGruPart(const RunContext& context, const math::PanelMatrix& u, const Rec
       for (int64_t row = part.row_begin; row < part.row_end; ++row) {
         math::RunGruReset(units(row), sums + row * n + part.unit_begin, part.units(), context.isa());
       }
-      barrier.Wait();
+      others.Reach(2 * t + 1);
+      others.Await(2 * t + 1);
       last.Run(sums, u, add, x_gates, 3 * n, falling, scratch);
       for (int64_t row = part.row_begin; row < part.row_end; ++row) {
         math::RunGruUpdate(units(row), part.units(), context.isa());
       }
     }
-    barrier.Wait();
+    others.Reach(2 * t + 2);
   }
 }
 
@@ -166,7 +169,7 @@ Status RunGruSequence(RunContext& context, math::DequantizePanel dequantize) {
   math::Epilogue with_bias;
   with_bias.bias = context.input(4).as<const float>();
 
-  Barrier barrier(p.split.count());
+  Progress progress;
   for (int64_t t0 = 0; t0 < p.steps; t0 += p.chunk) {
     const int64_t count = p.steps - t0 < p.chunk ? p.steps - t0 : p.chunk;
     const int64_t x_begin = p.go_backwards ? p.steps - t0 - count : t0;
@@ -175,7 +178,7 @@ Status RunGruSequence(RunContext& context, math::DequantizePanel dequantize) {
     RunGemm(context, plan, math::RowSource::Matrix(x + x_begin * p.batch * p.inputs, p.inputs), w, with_bias, gates,
             columns, context.scratch() + layout.gemm);
     context.threads().ForEach(p.split.count(), [&](int64_t index, int) {
-      RunGruPart(context, u, p.split.part(index), t0, t0 + count, barrier);
+      RunGruPart(context, u, p.split.part(index), t0, t0 + count, progress);
     });
   }
   return Status::Ok();

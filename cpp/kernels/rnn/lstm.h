@@ -149,10 +149,10 @@ struct LstmFinish {
   void operator()(const CodeGateSums& from) const { math::RunLstmCodeCell(cell, from.sums, from.row, from.unit, isa); }
 };
 
-// One part of the units through steps [begin, end). Meets the other parts after each.
+// One part of the units through steps [begin, end). In each it reads what the other parts made in the one before.
 template <typename Products>
 void RunLstmPart(const RunContext& context, const LstmOp& op, const LstmState& run, const Products& products,
-                 int64_t index, int64_t begin, int64_t end, Barrier& barrier) {
+                 int64_t index, int64_t begin, int64_t end, Progress& progress) {
   const LstmParams<Products>& p = context.params<LstmParams<Products>>();
   const RecurrentPart part = p.split.part(index);
   const int64_t n = p.units;
@@ -165,6 +165,7 @@ void RunLstmPart(const RunContext& context, const LstmOp& op, const LstmState& r
   cell.cs = run.cs;
   typename Products::Part product(products, part, index);
   const LstmFinish finish{cell, context.isa()};
+  const OtherParts others(p.split, index, progress);
   for (int64_t t = begin; t < end; ++t) {
     float* const gates = run.gates + (t - begin) * p.batch * 4 * n;
     cell.h = run.h[t % 2];
@@ -172,11 +173,12 @@ void RunLstmPart(const RunContext& context, const LstmOp& op, const LstmState& r
       cell.values[value] = OutputSteps(context, value, t, p.batch * n);
     }
     if (t >= run.first_product) {
+      others.Await(t);
       product.Run(run.h[(t + 1) % 2], gates, t % 2 != 0, finish);
     } else {
       ForEachRow(part, gates, 4 * n, n, finish);
     }
-    barrier.Wait();
+    others.Reach(t + 1);
   }
 }
 
@@ -219,12 +221,12 @@ Status RunLstm(RunContext& context, const LstmOp& op, math::DequantizePanel dequ
   // Most sequences start from zeros; adding zero times the weights would read them all for nothing.
   run.first_product = AllZero(run.h[1], state) ? 1 : 0;
 
-  Barrier barrier(p.split.count());
+  Progress progress;
   for (int64_t t0 = 0; t0 < length; t0 += p.chunk) {
     const int64_t count = length - t0 < p.chunk ? length - t0 : p.chunk;
     products.Input(x + t0 * p.batch * p.inputs, count * p.batch, run.gates);
     context.threads().ForEach(p.split.count(), [&](int64_t index, int) {
-      RunLstmPart(context, op, run, products, index, t0, t0 + count, barrier);
+      RunLstmPart(context, op, run, products, index, t0, t0 + count, progress);
     });
   }
   return Status::Ok();

@@ -2,8 +2,8 @@
 //
 // A step multiplies the state by the same weights as the step before, and at batch 1 reading them is all that takes
 // time. So each thread keeps to the same units at every step, with their columns of every gate: it finishes what it has
-// multiplied, meets the others once a step, and finds the weights that it read last in its own cache. Where the weights
-// are larger than the cache, odd steps go through them backwards.
+// multiplied, says so to the others, which need it in their next step, and finds the weights that it read last in its own
+// cache. Where the weights are larger than the cache, odd steps go through them backwards.
 //
 // One row of the state takes a panel of units after another, of all gates at once, and makes the new state of its sums
 // while the next panel's weights are on their way.
@@ -14,6 +14,7 @@
 #include <cstring>
 
 #include "kernels/panels.h"
+#include "runtime/threads.h"
 
 namespace wherry::kernels {
 
@@ -117,6 +118,33 @@ inline RecurrentSplit SplitRecurrent(int64_t batch, int64_t units, int64_t gates
   if (split.row_parts > batch) split.row_parts = batch;
   return split;
 }
+
+// What a part needs of others: those that have the same rows make the rest of the state that its next step reads.
+class OtherParts {
+ public:
+  OtherParts(const RecurrentSplit& split, int64_t index, Progress& progress)
+      : progress_(progress),
+        first_(index / split.unit_parts * split.unit_parts),
+        index_(index),
+        end_(first_ + split.unit_parts) {}
+
+  // This part has come to `point`.
+  void Reach(int64_t point) const {
+    if (end_ - first_ > 1) progress_.Reach(index_, point);
+  }
+  // Returns when they have.
+  void Await(int64_t point) const {
+    for (int64_t i = first_; i < end_; ++i) {
+      if (i != index_) progress_.Wait(i, point);
+    }
+  }
+
+ private:
+  Progress& progress_;
+  int64_t first_;
+  int64_t index_;
+  int64_t end_;
+};
 
 // The product of a part's rows of the state [batch, units] with its units' columns of gates [first, end).
 class PartProduct {
