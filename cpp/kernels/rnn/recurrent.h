@@ -189,7 +189,7 @@ inline int64_t EvenParts(int64_t steps, int64_t most) {
   return (steps + parts - 1) / parts;
 }
 
-inline constexpr int64_t kSequenceRows = 64;  // rows of an input product, where there are as many
+inline constexpr int64_t kSequenceRows = 128;  // rows of an input product, where there are as many
 
 // Steps whose input products are made at once, where there is memory for their sums.
 inline int64_t MostSequenceSteps(int64_t steps, int64_t batch) {
