@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "math/isa.h"
+#include "math/qgemm.h"
 #include "math/quantize.h"
 
 namespace wherry::math {
@@ -56,6 +57,21 @@ struct LstmCodeSums {
 
 // The same for units [unit, unit + 16). Bits are those of RunCodeGemmTask, which accumulates, and then RunLstmCell.
 void RunLstmCodeCell(const LstmCell& cell, const LstmCodeSums& sums, int64_t row, int64_t unit, Isa isa);
+
+// Panels of 16 units of one row, and the product that makes their sums.
+struct LstmCodeRow {
+  int64_t row = 0;
+  int64_t first = 0;  // panel
+  int64_t count = 0;
+  bool falling = false;       // from the last panel to the first
+  CodeRows state;             // of which the first row is multiplied
+  const QuadMatrix& weights;  // of all gates
+  LstmCodeSums sums;          // `codes` is not looked at
+};
+
+// The same for all those panels, their product included: each cell lies between stretches of the next panel's product. False
+// where this Isa has no such function, or codes have two planes; nothing is done then.
+bool RunLstmCodeRow(const LstmCell& cell, const LstmCodeRow& panels, Isa isa);
 
 }  // namespace wherry::math
 

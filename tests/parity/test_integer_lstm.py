@@ -14,7 +14,7 @@ from wherry.graph.values import QuantizedValue
 from wherry.pack.weights import pack_weight
 
 # steps, batch, inputs, units: inputs that end inside of a group of four rows, more steps than a chunk
-SIZES = [(3, 1, 8, 16), (5, 2, 7, 32), (70, 1, 33, 48), (2, 9, 1, 16), (1, 1, 6, 64), (4, 1, 6, 256)]
+SIZES = [(3, 1, 8, 16), (5, 2, 7, 32), (140, 1, 33, 48), (2, 9, 1, 16), (1, 1, 6, 64), (4, 1, 6, 256)]
 
 
 def sigmoid(x: np.ndarray) -> np.ndarray:

@@ -146,6 +146,7 @@ struct LstmFinish {
   void operator()(const GateSums& from) const {
     math::RunLstmCell(cell, from.sums, from.stride, from.row, from.unit, from.count, isa);
   }
+  bool operator()(const math::LstmCodeRow& panels) const { return math::RunLstmCodeRow(cell, panels, isa); }
   void operator()(const CodeGateSums& from) const { math::RunLstmCodeCell(cell, from.sums, from.row, from.unit, isa); }
 };
 

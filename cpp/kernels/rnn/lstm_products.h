@@ -208,7 +208,7 @@ class CodeProducts {
       const int64_t k = rows_.leading + rows_.k;
       plan_ = math::PlanCodeGemm(part.rows(), k, products.shape_.columns(), {rows_.planes, 1}, false, products.context_.isa(), 1);
     }
-    // As FloatProducts::Part::Run; panels are handed to done(CodeGateSums).
+    // As FloatProducts::Part::Run; panels are handed to done(LstmCodeRow) if it takes them, to done(CodeGateSums) if not.
     template <class Done>
     void Run(const float* h, float* gates, bool falling, const Done& done) {
       const int64_t units = products_.shape_.units;
@@ -221,13 +221,16 @@ class CodeProducts {
       std::byte* const scratch = scratch_ + rows_.bytes();
       if (TakesPanels(part_, units)) {
         const float* const input = gates + part_.row_begin * ldc;
+        const math::LstmCodeSums sums{nullptr, rows.planes, *rows.scales, products_.state_.scale, products_.state_.sums, input};
+        const int64_t first = part_.unit_begin / math::kPanelColumns;
+        const int64_t count = part_.units() / math::kPanelColumns;
+        if (done(math::LstmCodeRow{part_.row_begin, first, count, falling, rows, products_.state_, sums})) return;
         math::CodeRowProduct row(rows, products_.state_, kLstmGates, units / math::kPanelColumns, products_.context_.isa());
         const auto product = [&](int64_t panel, int64_t, int32_t* sums) {
           FetchSums(input, units, kLstmGates, panel);
           row.Run(panel, sums);
         };
-        CodeGateSums ready{part_.row_begin, 0, {}};
-        ready.sums = {nullptr, rows.planes, *rows.scales, products_.state_.scale, products_.state_.sums, input};
+        CodeGateSums ready{part_.row_begin, 0, sums};
         ForEachPanel<int32_t>(part_, falling, product, [&](int64_t panel, const int32_t* sums) {
           ready.unit = panel * math::kPanelColumns;
           ready.sums.codes = sums;
