@@ -171,7 +171,13 @@ Status Streamer::BuildChunks(ErrorSink& errors) {
   // Several chunks in the window, but for the largest steps and small windows.
   const uint64_t most = keeps_all_ ? kMostChunk : std::max(std::min(kLeastChunk, window / 2), std::min(kMostChunk, window / 6));
   const uint64_t slop = Slop();
-  if (!chunks_.Allocate(uses_.size()) || !extents_.Allocate(uses_.size())) {
+  size_t most_chunks = uses_.size();
+  if (keeps_all_) {  // two that follow each other have more than `most`
+    uint64_t all = 0;
+    for (const WeightUse& use : uses_) all += segment_bytes_[use.segment];
+    most_chunks = std::min<size_t>(most_chunks, static_cast<size_t>(2 * (all / most) + 2));
+  }
+  if (!chunks_.Allocate(most_chunks) || !extents_.Allocate(keeps_all_ ? 0 : uses_.size())) {
     return errors.Fail(Code::kOutOfMemory, "no memory for the list of weights");
   }
   std::fill(chunk_of_step_.begin(), chunk_of_step_.end(), kNoChunk);

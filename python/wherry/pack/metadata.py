@@ -20,6 +20,7 @@ class Metadata:
         self._ints_at: dict[tuple[int, ...], int] = {}
         self._indexes: list[int] = []
         self._rows: dict[SectionKind, list[tuple[Any, ...]]] = {}
+        self._attributes_at: dict[tuple[Any, ...], int] = {}
         self.provenance = b""
 
     def string(self, text: str) -> tuple[int, int]:
@@ -49,21 +50,24 @@ class Metadata:
         return len(rows) - 1
 
     def attributes(self, attrs: Mapping[str, int | float | str | list[int]]) -> int:
-        """Appends attributes one after another. Returns the first one's number."""
-        first = len(self._rows.get(SectionKind.ATTRIBUTES, ()))
-        for name, value in sorted(attrs.items()):
-            at = self.string(name)
-            if isinstance(value, int):
-                self.add(SectionKind.ATTRIBUTES, at, AttrKind.INT, 0, value & fmt.NONE64)
-            elif isinstance(value, float):
-                bits = struct.unpack("<Q", struct.pack("<d", value))[0]
-                self.add(SectionKind.ATTRIBUTES, at, AttrKind.FLOAT, 0, bits)
-            elif isinstance(value, str):
-                offset, size = self.string(value)
-                self.add(SectionKind.ATTRIBUTES, at, AttrKind.STRING, size, offset)
-            else:
-                self.add(SectionKind.ATTRIBUTES, at, AttrKind.INTS, len(value), self.ints(value))
-        return first
+        """The number of the first of attributes that follow one another; equal lists share theirs."""
+        rows = tuple((self.string(name), *self._attribute(value)) for name, value in sorted(attrs.items()))
+        table = self._rows.setdefault(SectionKind.ATTRIBUTES, [])
+        if rows not in self._attributes_at:
+            self._attributes_at[rows] = len(table)
+            table.extend(rows)
+        return self._attributes_at[rows]
+
+    def _attribute(self, value: int | float | str | list[int]) -> tuple[AttrKind, int, int]:
+        """Kind, size and value of a record."""
+        if isinstance(value, int):
+            return AttrKind.INT, 0, value & fmt.NONE64
+        if isinstance(value, float):
+            return AttrKind.FLOAT, 0, int(struct.unpack("<Q", struct.pack("<d", value))[0])
+        if isinstance(value, str):
+            offset, size = self.string(value)
+            return AttrKind.STRING, size, offset
+        return AttrKind.INTS, len(value), self.ints(value)
 
     def serialise(self) -> bytes:
         sections: dict[SectionKind, np.ndarray] = {
