@@ -119,7 +119,6 @@ Status Executor::SetMemoryBudget(uint64_t budget) {
   if (thrifty || thrifty_) WHERRY_RETURN_IF_ERROR(PlaceFor(budget, thrifty));
   const uint64_t limit = budget == 0 ? ~uint64_t{0} : budget - fixed_bytes_;
   WHERRY_RETURN_IF_ERROR(weights_.SetLimit(limit, {step_seconds_.data(), step_seconds_.size()}, errors_));
-  weights_.ForgetPeak();  // that of the plan before, whose scratch memory may have been another
   for (uint64_t i = 0; i < steps_.size(); ++i) BindWeights(i);
   return Status::Ok();
 }

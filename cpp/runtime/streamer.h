@@ -93,8 +93,8 @@ class Streamer {
   uint64_t least_bytes() const;                        // the smallest limit
   uint64_t streamed_bytes() const;                     // that every run reads
   uint64_t constant_bytes() const { return constant_bytes_; }
-  uint64_t peak_bytes() const { return peak_.load(std::memory_order_relaxed); }  // constants not among them
-  void ForgetPeak();                                   // between runs: what is held now is the most there was
+  // Since the limit was set; constants not among them.
+  uint64_t peak_bytes() const { return peak_.load(std::memory_order_relaxed); }
   double wait_seconds() const { return wait_seconds_; }                          // of Acquire, since Open
   const ResidencyPlan& plan() const { return plan_; }
   // What a problem has to do with how weights are read here: its limit, window_extra and least_window.
@@ -194,7 +194,6 @@ class Streamer {
   bool CheckSegment(uint32_t segment, const std::byte* data);
   bool Fail(uint64_t bytes, int error);
   void CountRead(uint64_t bytes, double seconds);
-  uint64_t HeldBytes() const;
   void CountHeld();
   uint64_t PositionOf(uint64_t offset) const;  // in the mapping's pages
   uint64_t MappedEnd() const;

@@ -61,6 +61,8 @@ Status Streamer::SetLimit(uint64_t bytes, Span<const double> step_seconds, Error
   Status status = UseRooms(bytes, errors);
   std::fill(use_was_.begin(), use_was_.end(), nullptr);
   if (status.ok()) status = Plan(limit_ < all_bytes_ && IsCached(), errors);
+  peak_.store(0, std::memory_order_relaxed);
+  CountHeld();
   HandBack();
   return status;
 }

@@ -367,12 +367,8 @@ void Streamer::CountRead(uint64_t bytes, double seconds) {
   io_.bytes_per_second += kShare * (static_cast<double>(bytes) / seconds - io_.bytes_per_second);
 }
 
-uint64_t Streamer::HeldBytes() const { return staying_bytes_ + mapped_bytes_ + ring_.touched(); }
-
-void Streamer::ForgetPeak() { peak_.store(HeldBytes(), std::memory_order_relaxed); }
-
 void Streamer::CountHeld() {
-  const uint64_t held = HeldBytes();
+  const uint64_t held = staying_bytes_ + mapped_bytes_ + ring_.touched();
   if (held > peak_.load(std::memory_order_relaxed)) peak_.store(held, std::memory_order_relaxed);
 }
 
