@@ -109,13 +109,15 @@ size_t ScratchBytes(const GemmPlan& plan, bool adds_residual) {
 inline constexpr int64_t kNearBlockBytes = 40 * 1024;
 
 // Rows of the tiles of a task that reads A where it lies. Six by four panels has the fewest loads; nine by three takes its
-// place where it fills its tiles as well and six does not, as with the 49 rows of an image of 7 x 7.
+// place where it fills its tiles as well and six does not, as with the 49 rows of an image of 7 x 7, if the panels are
+// threes but for few.
 int InPlaceTileRows(int64_t rows, int64_t panels) {
   if (panels < 3) return 12;
   if (panels % 4 != 0 && panels % 3 == 0) return 9;
+  const bool threes = panels >= 48 || (panels >= 8 && panels % 3 == 0);
   const int64_t of_six = (rows + 5) / 6 * 6;
   const int64_t of_nine = (rows + 8) / 9 * 9;
-  return panels >= 8 && of_nine <= of_six && 20 * rows < 19 * of_six ? 9 : 6;
+  return threes && rows < 64 && of_nine <= of_six && 20 * rows < 19 * of_six ? 9 : 6;
 }
 
 // The part of C in `rows` and `panels`, A being read where it lies: blocks of B of at least a tile's width, as deep as the
