@@ -70,7 +70,7 @@ int main(int argc, char** argv) {
   wherry::Model moved(std::move(model));
   CHECK(model.handle() == nullptr && moved.handle() != nullptr);
   int calls = 0;
-  auto progress = [&calls](std::int32_t, std::int32_t) { return ++calls > 0; };
+  auto progress = [&calls](std::int32_t, std::int32_t) { return ++calls < 0; };
   CHECK(moved.SetProgress(&progress) == WHERRY_OK);
   CHECK(moved.SetInput(0, input.data, input.count) == WHERRY_OK);
   CHECK(moved.Run() == WHERRY_OK);
@@ -90,7 +90,7 @@ int main(int argc, char** argv) {
   CHECK(moved.CheckpointState(&state) == WHERRY_OK && state.kind == WHERRY_CHECKPOINT_NONE);
   CHECK(moved.SetCheckpoint(nullptr) == WHERRY_OK);
 
-  auto stop = [](std::int32_t, std::int32_t) { return false; };
+  auto stop = [](std::int32_t, std::int32_t) { return true; };
   CHECK(moved.SetProgress(&stop) == WHERRY_OK);
   CHECK(moved.SetInput(0, input.data, input.count) == WHERRY_OK);
   CHECK(moved.Run() == WHERRY_CANCELLED);

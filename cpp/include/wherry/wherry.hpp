@@ -124,16 +124,16 @@ class Model {
     return WHERRY_OK;
   }
 
-  // progress(partitions done, partitions) returns whether to go on; it must live until the run has ended.
+  // progress(partitions done, partitions) cancels the run where it returns true; it must live until the run has ended.
   template <typename F>
   [[nodiscard]] wherry_status SetProgress(F* progress) {
     return Said(wherry_set_progress(
-        handle_, [](void* user, std::int32_t done, std::int32_t all) { return (*static_cast<F*>(user))(done, all) ? 0 : 1; },
+        handle_, [](void* user, std::int32_t done, std::int32_t all) { return (*static_cast<F*>(user))(done, all) ? 1 : 0; },
         progress));
   }
   // May come from any thread, and so touches nothing but the handle.
   [[nodiscard]] wherry_status Cancel() { return wherry_cancel(handle_); }
-  // 0: no limit.
+  // 0: what the pack was planned for; WHERRY_NO_LIMIT: none.
   [[nodiscard]] wherry_status SetMemoryBudget(std::uint64_t bytes) { return Said(wherry_set_memory_budget(handle_, bytes)); }
   // May come from any thread.
   [[nodiscard]] wherry_status TrimMemory() { return wherry_trim_memory(handle_); }
