@@ -68,6 +68,7 @@ int File::OpenDescriptor(int descriptor, uint64_t offset, uint64_t bytes) {
   struct stat info;
   if (fstat(descriptor, &info) != 0) return errno;
   if (S_ISDIR(info.st_mode)) return EISDIR;
+  if (!S_ISREG(info.st_mode)) return ESPIPE;
   const uint64_t file_bytes = info.st_size < 0 ? 0 : static_cast<uint64_t>(info.st_size);
   if (offset > file_bytes || bytes > file_bytes - offset) return EINVAL;
   descriptor_ = fcntl(descriptor, F_DUPFD_CLOEXEC, 0);

@@ -1,6 +1,7 @@
 #include "runtime/checkpoint.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <cstring>
 
 #include "platform/replace.h"
@@ -29,11 +30,11 @@ uint64_t TotalBytes(Span<const ArenaRange> ranges) {
   return bytes;
 }
 
-// A file that no checkpoint, however damaged behind its mark, can have become.
+// A file that no checkpoint, however damaged behind its mark, can have become; a pipe or a device is none either.
 bool IsSomethingElse(const char* path) {
   platform::File file;
   char begin[sizeof(kMagic)];
-  if (file.OpenPath(path) != 0) return false;
+  if (const int error = file.OpenPath(path); error != 0) return error == ESPIPE;
   const size_t bytes = static_cast<size_t>(std::min<uint64_t>(sizeof(begin), file.size()));
   return bytes != 0 && file.Read(0, begin, bytes) == 0 && std::memcmp(begin, kMagic, bytes) != 0;
 }

@@ -164,6 +164,8 @@ def test_a_file_of_another_kind_is_never_replaced(pack: Path, tmp_path: Path) ->
     for path in (other, pack):
         with pytest.raises(UsageError, match=f"{path} is not a checkpoint, and a run would replace it"):
             wherry.Executor(pack, checkpoint=path)
+    with pytest.raises(UsageError, match="/dev/null is not a checkpoint"):
+        wherry.Executor(pack, checkpoint="/dev/null")
     assert other.read_text() == "bring milk" and pack.read_bytes() == content
     file = tmp_path / "run.checkpoint"
     interrupt(pack, file, 5)
