@@ -75,11 +75,18 @@ def _batches(arrays: Mapping[str, np.ndarray], executor: Executor) -> list[dict[
     return [{name: a[i * sizes[name] : (i + 1) * sizes[name]] for name, a in whole.items()} for i in range(count)]
 
 
+def _check_finite(name: str, arrays: Mapping[str, np.ndarray]) -> None:
+    for each, array in arrays.items():
+        values = np.asarray(array)
+        if np.issubdtype(values.dtype, np.floating) and not np.isfinite(values).all():
+            raise UsageError(f"{name}: {each!r} holds NaN or infinity, on which nothing can be compared; leave it out")
+
+
 class FloatReference:
     """Runs a float32 program when made, and keeps its inputs and outputs.
 
     samples: inputs by name, an .npz of them, or None for random ones. Arrays may hold several batches along their first
-    dimension, of which the first _BATCHES count. Raises UsageError when they do not fit.
+    dimension, of which the first _BATCHES count. Raises UsageError when they do not fit, and for NaN and infinity.
     """
 
     def __init__(self, program: Program, samples: Samples) -> None:
@@ -94,10 +101,16 @@ class FloatReference:
             with Executor(path, threads=_THREADS, memory_budget=budget) as executor:
                 if samples is None:
                     self.batches = [random_inputs(executor.inputs)]
-                else:
-                    arrays = dict(samples) if isinstance(samples, Mapping) else read_arrays(samples)
-                    self.batches = _batches(arrays, executor)
-                self.outputs = [executor.run(batch) for batch in self.batches]
+                    self.outputs = [executor.run(batch) for batch in self.batches]
+                    return
+                name = "the samples" if isinstance(samples, Mapping) else os.fspath(samples)
+                arrays = dict(samples) if isinstance(samples, Mapping) else read_arrays(samples)
+                _check_finite(name, arrays)
+                self.batches = _batches(arrays, executor)
+                try:
+                    self.outputs = [executor.run(batch) for batch in self.batches]
+                except UsageError as error:  # which names the pack, that nobody has seen
+                    raise UsageError(f"{name}: {str(error).removeprefix(f'{path}: ')}") from None
 
     def outputs_of(self, program: Program) -> list[dict[str, np.ndarray]]:
         """What a program makes of the inputs. It is packed for that and forgotten, but for its quantized weights."""

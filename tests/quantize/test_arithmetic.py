@@ -167,6 +167,19 @@ def test_samples_may_hold_several_batches(tmp_path: Path) -> None:
         wherry.compile(network(), tmp_path / "m.wherry", quantize="int8", samples={"x": x[:, :5]})
 
 
+def test_samples_that_do_not_fit_are_named(tmp_path: Path) -> None:
+    x = np.ones((2, 12, 12, 8), np.float32)
+    np.savez(tmp_path / "s.npz", x=x.astype(np.float64))
+    for samples, words in (
+        (tmp_path / "s.npz", rf"^{tmp_path}/s\.npz: the input 'x' is of type float64"),
+        ({"x": x[:, :5]}, r"^the samples: the input 'x' has shape"),
+        ({"x": x * np.float32(np.nan)}, r"^the samples: 'x' holds NaN or infinity"),
+    ):
+        with pytest.raises(wherry.UsageError, match=words):
+            wherry.compile(network(), tmp_path / "m.wherry", quantize="int8", samples=samples)
+    assert not (tmp_path / "m.wherry").exists()
+
+
 def biased() -> wherry.Graph:
     """Layers with biases: two convolutions, of which the first is too small for codes, an LSTM, a product."""
     import keras

@@ -112,8 +112,8 @@ class Executor:
 
     source: a path, or the bytes of a pack
     threads: how many compute; 0 is one for each processor
-    memory_budget: the most bytes that the model may add to the process, as a number or like "64MB"; None is what the
-        pack was planned for, and wherry.NO_LIMIT no limit
+    memory_budget: the most bytes that the model may add to the process, as a number or like "64MB"; None or 0 is what
+        the pack was planned for, and wherry.NO_LIMIT no limit
     page_cache: whether weights that do not fit into the budget may stay in the system's page cache: "use", "leave"
         (they are read past it), or "auto", where there is memory for them
     device: a profile, or the name or file of one as `wherry plan --device` takes it, that says how fast computing and
@@ -150,6 +150,8 @@ class Executor:
                 from wherry.devices.profile import load_device
 
                 device = load_device(os.fspath(device))
+            if device is not None and not hasattr(device, "macs"):
+                raise UsageError(f"device must be a profile, or the name or file of one, not {device!r}")
             if device is not None:
                 speed = (device.cores, device.macs["float32"], device.macs["int8"], device.storage_bytes)
             self._native = _native.Executor(opened, min(threads, _MOST), budget, _PAGE_CACHE.index(page_cache), speed)
@@ -183,7 +185,9 @@ class Executor:
     def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Runs the model on inputs by their names in the signature; returns outputs by theirs.
 
-        Raises UsageError for a wrong name, shape or type. Arrays are not converted: a float64 array is refused.
+        Raises UsageError for a wrong name, shape or type. Arrays are not converted: a float64 array is refused. NaN and
+        infinity pass through floats as in TensorFlow; codes of 8 or 16 bits have none, so of them a pack with products
+        in whole numbers makes numbers that mean nothing.
         """
         try:
             outputs = self._native.run(inputs)
