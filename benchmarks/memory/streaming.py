@@ -25,7 +25,7 @@ TIMES_RESIDENT = 1.03
 TIMES_ONE_PARTITION = 1.05
 LOAD_SECONDS = 0.005
 REPLAN_SECONDS = 0.010
-LARGE = 0.985  # of the file in pages of 2 MiB, where it is called warm
+LARGE = 0.99  # of the file in pages of 2 MiB, where it is called warm
 PAPER_PEAK, PAPER_STREAMING, PAPER_MANY = 1172.0, 1.52, 2.5
 
 
