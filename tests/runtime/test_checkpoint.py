@@ -10,6 +10,7 @@ import pytest
 import support
 import wherry
 from wherry import _native
+from wherry.cli import main
 from wherry.errors import PackError, RuntimeFailure, UsageError
 
 from benchmarks import kill
@@ -211,3 +212,22 @@ def test_killed_runs_go_on(pack: Path, tmp_path: Path) -> None:
     trials, _ = kill.kills(kill.Setting(pack), tmp_path, 5, seed=1)
     assert all(one.same and one.run_twice == 0 for one in trials)
     assert all(one.resumed_at - one.ended in (0, 1) for one in trials), "one may have ended without saying so"
+
+
+def test_the_command_says_that_a_checkpoint_was_not_its_own(
+    pack: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def says(*options: str) -> str:
+        assert main(["run", str(pack), "--checkpoint", str(file), *options]) == 0
+        return capsys.readouterr().err
+
+    file, inputs = tmp_path / "run.checkpoint", tmp_path / "inputs.npz"
+    np.savez(inputs, **support.inputs())
+    assert says() == ""
+    interrupt(pack, file, after=4)
+    assert says("--inputs", str(inputs)) == ""
+    interrupt(pack, file, after=4, seed=6)
+    assert "run.checkpoint: it was damaged, or of another pack or other inputs" in says("--inputs", str(inputs))
+    (tmp_path / "other").mkdir()
+    interrupt(support.pack(tmp_path / "other", quantize="int8", partitions=PARTITIONS), file, after=4)
+    assert "so the run began at the first partition" in says()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -41,11 +43,18 @@ def run(args: argparse.Namespace) -> int:
     options = {"threads": args.threads, "memory_budget": args.memory_budget, "checkpoint": args.checkpoint}
     with Executor(args.pack, **options, device=args.device) as executor:
         inputs = read_arrays(args.inputs) if args.inputs else random_inputs(executor.inputs)
+        before = executor.checkpoint
+        foreign = args.checkpoint and before is None and Path(args.checkpoint).is_file()
         seconds = []
-        for _ in range(args.repeat):
+        for number in range(args.repeat):
             outputs = executor.run(inputs)
             seconds.append(executor.stats.inference_seconds)
+            if number == 0 and before and 0 < before.partitions_done < before.partitions:
+                foreign = executor.stats.first_partition == 0
         stats = executor.stats
+    if foreign:
+        text = "it was damaged, or of another pack or other inputs, so the run began at the first partition"
+        print(f"wherry run: {args.checkpoint}: {text}", file=sys.stderr)
     if args.outputs:
         write_outputs(args.outputs, outputs)
     if args.json:
@@ -85,4 +94,5 @@ def write_outputs(path: str, outputs: dict[str, np.ndarray]) -> None:
     except OSError as error:
         raise PackError(f"{target}: cannot be written: {error.strerror}; nothing was left behind") from error
     finally:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)

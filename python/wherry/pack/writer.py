@@ -7,6 +7,7 @@ import os
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -349,6 +350,7 @@ def write_pack(
     except OSError as error:
         raise PackError(f"{target}: cannot be written: {error.strerror}; nothing was left behind") from error
     finally:
-        Path(temporary).unlink(missing_ok=True)
+        with suppress(OSError):
+            Path(temporary).unlink(missing_ok=True)
     return target.stat().st_size
 
