@@ -39,7 +39,7 @@ def test_make_commands_exist() -> None:
 
 
 def test_links_lead_somewhere() -> None:
-    for target in re.findall(r"\]\(([^)#]+)\)", (ROOT / "README.md").read_text()):
+    for target in re.findall(r"\[[^\]]+\]\(([^)#]+)\)", (ROOT / "README.md").read_text()):
         assert (ROOT / target).exists(), target
 
 
@@ -59,11 +59,11 @@ def test_install_command(tmp_path: Path) -> None:
 
 
 def test_every_other_command_and_program(tmp_path: Path) -> None:
-    """In the README's order: shell lines run, app.c is written where the C block stands, Python blocks run."""
+    """In the README's order: shell lines and Python blocks run, app.c and app.cc are written where they stand."""
     (tmp_path / "examples").symlink_to(ROOT / "examples")
     for language, text in blocks():
-        if language == "c":
-            (tmp_path / "app.c").write_text(text)
+        if language in ("c", "cpp"):
+            (tmp_path / f"app.{'cc' if language == 'cpp' else 'c'}").write_text(text)
         elif language == "python":
             done = run([sys.executable, "-c", text], tmp_path)
             assert done.returncode == 0, done.stderr
@@ -72,7 +72,8 @@ def test_every_other_command_and_program(tmp_path: Path) -> None:
                 command = re.sub(r"\s+#.*$", "", line).strip()
                 if not command or command.startswith(("make ", "pip ")):
                     continue
-                if command.startswith("cc ") and shutil.which("cc") is None:
-                    pytest.skip("no C compiler called cc")
+                compiler = command.split()[0]
+                if compiler in ("cc", "c++") and shutil.which(compiler) is None:
+                    pytest.skip(f"no compiler called {compiler}")
                 done = run(command, tmp_path)
                 assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
