@@ -57,6 +57,9 @@ CASES: dict[str, Case] = {
     "no folder": Case("compile {dir}/model -o {dir}/none/m.wherry", 1, r"m\.wherry" + NOWHERE),
     "a folder": Case("compile {dir}/model -o {dir}/empty", 1, r"this is a folder"),
     "both plans": Case("compile {dir}/model --partitions 2 --memory-budget 1MB", 2, r"not allowed with"),
+    "a loop of one's own": Case(
+        "compile {dir}/loop -o {out}", 1, r"no kernel for a While that is no LSTM or GRU layer as Keras writes it", True
+    ),
     "format": Case("compile {dir}/model --quantize int3 -o {out}", 2, r"'int3' is not a weight format"),
     "no samples": Case(
         "compile {dir}/model --quantize int8-static -o {out}", 2, r"name an \.npz of them with calibrate"
@@ -187,6 +190,7 @@ def _models(folder: Path) -> None:
     damaged[5, 6] = np.nan
     save("model", lambda x: {"y": tf.nn.relu(tf.matmul(x, weights))})
     save("nan", lambda x: {"y": tf.nn.relu(tf.matmul(x, damaged))})
+    save("loop", lambda x: {"y": tf.while_loop(lambda y: tf.reduce_sum(y) < 9.0, lambda y: (y + 1.0,), (x,))[0]})
     save("missing", lambda x: {"y": tf.math.lgamma(x), "z": tf.math.digamma(x)})
     (folder / "empty").mkdir()
     (folder / "notes.txt").write_text("no model\n" * 9)

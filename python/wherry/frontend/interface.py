@@ -95,8 +95,7 @@ def set_input_shapes(graph: Graph, shapes: Any) -> None:
         if wanted is None:
             if declared is None:
                 raise UsageError(
-                    f"{graph.name}: the shape of input {name!r} is unknown; give it, for example "
-                    f"--input-shapes {name}=1,128"
+                    f"{graph.name}: the shape of input {name!r} is unknown; give it, {_example(name, '1,128')}"
                 )
             wanted = declared
         elif declared is not None and (
@@ -113,9 +112,14 @@ def set_input_shapes(graph: Graph, shapes: Any) -> None:
             example = ",".join("128" if size is None else str(size) for size in fixed)
             raise UsageError(
                 f"{graph.name}: input {name!r} has shape {spell(declared)} with sizes that are not known; "
-                f"give them, for example --input-shapes {name}={example}"
+                f"give them, {_example(name, example)}"
             )
         attrs["shape"] = ShapeAttr(fixed)
+
+
+def _example(name: str, sizes: str) -> str:
+    """How a shape is given, to the command and to the function."""
+    return f"for example --input-shapes {name}={sizes} (in Python: input_shapes={{{name!r}: [{sizes}]}})"
 
 
 def _by_name(graph: Graph, shapes: Any) -> dict[str, tuple[int | None, ...]]:

@@ -22,6 +22,7 @@ from wherry.ops.rules import (
     runtime_attrs,
 )
 from wherry.ops.suffixes import RUNTIME_TYPES, candidates, width_suffix
+from wherry.passes.recurrent_loop import LOOP_OPS
 from wherry.plan.chains import join_chains
 from wherry.plan.lifetimes import set_lifetimes
 from wherry.plan.order import choose_order
@@ -69,8 +70,8 @@ class _Lowering:
             self._lower(node)
         for name, ref in graph.outputs.items():
             self.program.outputs[name] = self._output(name, ref)
-        if self.missing:
-            raise MissingKernelError("\n".join(self.missing))
+        if self.missing:  # a loop first: what else is missing is mostly of its lists
+            raise MissingKernelError("\n".join(sorted(self.missing, key=lambda line: _LOOP not in line)))
         join_chains(self.program, self.kernels)
         if ordered:
             join_views(self.program, self.kernels)
@@ -83,7 +84,7 @@ class _Lowering:
         if kind is None or not kind.is_static:
             raise UsageError(
                 f"{self.graph.name}: the shape of {node.name!r} ({node.op}) is not known before it runs; "
-                "give the shapes of the inputs (--input-shapes)"
+                "give the shapes of the inputs (--input-shapes, or input_shapes in Python)"
             )
         return kind
 
@@ -208,16 +209,18 @@ class _Lowering:
         types = ", ".join(t.short for t in inputs)
         results = ", ".join(t.short for t in outputs)
         weights = f" with {formats} weights" if formats else ""
+        what = _LOOP if op in LOOP_OPS else f"{op}({types}) -> ({results}){weights}"
         self.missing.append(
-            f"{self.graph.name}: node {node.name!r}: the runtime has no kernel for {op}({types}) -> ({results})"
-            f"{weights}; cut the model before it{self._before(node)}, or add a kernel under cpp/kernels"
+            f"{self.graph.name}: node {node.name!r}: the runtime has no kernel for {what}; "
+            f"{self._cut(node)}add a kernel under cpp/kernels"
         )
 
-    def _before(self, node: Node) -> str:
-        """What to pass to --outputs so that the model ends before a node."""
+    def _cut(self, node: Node) -> str:
+        """How the model is made to end before a node, where something that computes is before it."""
         for ref in node.inputs:
-            if self.graph.nodes[ref.node].op not in ("Const", "Placeholder"):
-                return f" (--outputs {ref.node}:{ref.index})"
+            made = self.graph.nodes[ref.node].op not in ("Const", "Placeholder")
+            if made and self.graph.type_of(ref).dtype in RUNTIME_TYPES:
+                return f"cut the model before it (--outputs {ref.node}:{ref.index}), or "
         return ""
 
     def _output(self, name: str, ref: Ref) -> ProgramTensor:
@@ -238,6 +241,8 @@ class _Lowering:
         self.program.steps.append(Step(copy.name, "Copy", kernel.key, [tensor], [copy], {}))
         return copy
 
+
+_LOOP = "a While that is no LSTM or GRU layer as Keras writes it (masked layers and loops of one's own have no kernel)"
 
 # How a kernel's key ends that multiplies such weights in reduced arithmetic.
 _REDUCED = {"wi8": "di8", "wi16": "di8", "wf16": "hf16"}

@@ -25,5 +25,6 @@ def memory_needed(path: str | os.PathLike[str], name: str, threads: int = PLANNE
     except WherryError as error:
         text = str(error).removeprefix(f"{os.fspath(path)}: ")
         raise MissingKernelError(
-            f"{name}: a kernel of the runtime does not take this model: {text}; cut the model before it with --outputs"
+            f"{name}: a kernel of the runtime does not take this model: {text}; "
+            "cut the model before it with outputs (--outputs)"
         ) from error
