@@ -66,6 +66,9 @@ def test_a_file_that_is_no_profile_is_refused(tmp_path: Path) -> None:
         (tmp_path / "x.toml").write_text(text)
         with pytest.raises(UsageError, match=r"x\.toml: this is no profile of a device"):
             load_device(str(tmp_path / "x.toml"))
+    (tmp_path / "notes.txt").write_text("no profile: nothing\n")
+    with pytest.raises(UsageError, match=r"notes\.txt: this is no profile of a device"):
+        load_device(str(tmp_path / "notes.txt"))
     with pytest.raises(UsageError, match="there is no device 'nokia-3310'; there are iphone-12"):
         load_device("nokia-3310")
 

@@ -329,3 +329,12 @@ def test_cancel_from_another_thread(packs: Packs) -> None:
         timer.join()
         executor.on_progress(None)
         assert support.same_bits(executor.run(support.inputs()), support.run(packs(None, 50)))
+
+
+def test_all_that_the_package_offers_is_listed() -> None:
+    assert set(wherry.__all__) <= set(dir(wherry))
+
+
+def test_an_empty_path_is_named_as_such() -> None:
+    with pytest.raises(UsageError, match=r"^the path of the pack is empty"):
+        wherry.Executor("")

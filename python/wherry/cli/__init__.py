@@ -42,7 +42,11 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit status: 0 done, 1 the work failed, 2 wrong usage."""
-    args = parser().parse_args(argv)
+    try:
+        args = parser().parse_args(argv)
+    except KeyboardInterrupt:
+        print("wherry: interrupted", file=sys.stderr)
+        return 130
     if args.debug:
         return int(args.run(args))
     with _quiet():

@@ -141,6 +141,8 @@ class Executor:
         if not isinstance(threads, int) or threads < 0:
             raise UsageError(f"threads must be a whole number, 0 or more, not {threads!r}")
         opened = source if isinstance(source, bytes) else os.fspath(source)
+        if opened == "":
+            raise UsageError("the path of the pack is empty")
         self._error: type[Exception] = _native.NativeError
         try:
             self._path = None if isinstance(opened, bytes) else _shown(opened)
