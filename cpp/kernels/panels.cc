@@ -18,6 +18,8 @@ int64_t RowBytes(WeightFormat format, int bits) {
       return 32;
     case WeightFormat::kMinMax:
       return bits >= 2 && bits <= 16 ? math::PanelRowBytes(bits) : 0;
+    case WeightFormat::kFloat28:
+      return 0;  // of LSTMs only, which look at it themselves
   }
   return 0;
 }

@@ -116,10 +116,11 @@ Status Pack::CheckQuant(const format::TensorRecord& tensor, ErrorSink& errors) c
   }
   const bool codes = kind == WeightFormat::kInt8 || kind == WeightFormat::kInt16;
   const bool scaled = codes || kind == WeightFormat::kMinMax;
-  const bool known = scaled || kind == WeightFormat::kFloat16;
+  const bool known = scaled || kind == WeightFormat::kFloat16 || kind == WeightFormat::kFloat28;
   const bool bits_fit = kind == WeightFormat::kMinMax ? quant.bits >= 2 && quant.bits <= 16
-                        : kind == WeightFormat::kInt8 ? quant.bits == 8
-                                                      : quant.bits == 16;
+                        : kind == WeightFormat::kInt8    ? quant.bits == 8
+                        : kind == WeightFormat::kFloat28 ? quant.bits == 28
+                                                         : quant.bits == 16;
   if (!known || !bits_fit || quant.axis >= (tensor.rank == 0 ? 1 : tensor.rank)) {
     return Corrupt(errors, "a weight format is not one of this version");
   }
@@ -128,6 +129,9 @@ Status Pack::CheckQuant(const format::TensorRecord& tensor, ErrorSink& errors) c
   if (quads && !codes) return Corrupt(errors, "a weight in quads has no codes of bytes");
   if (kind == WeightFormat::kInt16 && layout != Layout::kQuads) {
     return Corrupt(errors, "a weight with codes of 16 bits does not lie in quads");
+  }
+  if (kind == WeightFormat::kFloat28 && layout != Layout::kPanels) {
+    return Corrupt(errors, "a weight of 28 bits does not lie in panels");
   }
   const bool has_offset = kind == WeightFormat::kMinMax || quads;
   if (scaled != (quant.scale != format::kNone64) || has_offset != (quant.offset != format::kNone64)) {

@@ -59,6 +59,7 @@ enum class WeightFormat : uint8_t {
   kInt8 = 2,     // signed codes; value = scale[c] * code
   kMinMax = 3,   // unsigned codes of `bits` bits; value = offset[c] + scale[c] * code
   kInt16 = 4,    // signed codes in two planes of bytes; value = scale[c] * (255 * high + low)
+  kFloat28 = 5,  // float32 without loss, of an LSTM: its rows of the state in groups of 28 bits (math/float28.h)
 };
 
 // In which order the elements of a weight lie.
@@ -82,10 +83,10 @@ inline constexpr int kPanelWidth = 16;
 // group of 16 codes (a panel row, or 16 consecutive elements in row-major layout) starting on a byte: 2 * bits bytes.
 struct Quantization {
   WeightFormat format = WeightFormat::kPlain;
-  uint8_t bits = 0;            // minmax: 2 to 16; int8: 8; float16, int16: 16
+  uint8_t bits = 0;            // minmax: 2 to 16; int8: 8; float16, int16: 16; float28: 28
   uint8_t axis = 0;            // the dimension that channels run along
   int64_t channels = 0;        // scale and offset have this many entries, padded with zeros to a multiple of 16
-  const float* scale = nullptr;   // null for float16
+  const float* scale = nullptr;   // null for float16 and float28
   // minmax; in quads and tap quads the sum of each channel's codes, of int16 those of high bytes and, behind their padding,
   // those of low ones; else null
   const float* offset = nullptr;

@@ -1,4 +1,4 @@
-// Products of float32, of halves and of 8-bit codes on every instruction set that this CPU has, against the loops that define them.
+// Products of float32, of 28 bits, of halves and of 8-bit codes on every instruction set that this CPU has, against the loops that define them.
 // Operands end where a page ends that must not be touched. tests/build/test_cross.py runs it under emulators.
 #include <sys/mman.h>
 #include <unistd.h>
@@ -11,6 +11,7 @@
 #include <cstring>
 #include <initializer_list>
 
+#include "math/float28.h"
 #include "math/gemm.h"
 #include "math/half.h"
 #include "math/hgemm.h"
@@ -159,6 +160,57 @@ uint16_t HalfOf(double value) {
   return math::FloatToHalf(std::bit_cast<float>(bits));
 }
 
+// A group of 8 rows of 16 weights in 7 vectors, as wherry/pack/float28.py makes them.
+void EncodeGroup(const uint32_t* rows, uint32_t* to) {
+  for (int c = 0; c < 16; ++c) {
+    const uint32_t last = std::rotl(rows[7 * 16 + c], 4);
+    for (int r = 0; r < 7; ++r) to[r * 16 + c] = (rows[r * 16 + c] & 0x87FFFFFFU) | (last >> (27 - 4 * r) & 15U) << 27U;
+  }
+}
+
+// Weights of 28 bits, of which some groups have none, against the same in panels of float32.
+void CheckFloat28(Isa isa, int64_t units) {
+  const int64_t groups = units / math::kFloat28Rows;
+  const int64_t panels = units / math::kPanelColumns;
+  const Guarded h(sizeof(float) * static_cast<size_t>(units));
+  const Guarded floats(sizeof(float) * static_cast<size_t>(units * units * math::kFloat28Gates));
+  const Guarded plain(static_cast<size_t>(panels * groups));
+  uint32_t* const words = floats.as<uint32_t>();
+  for (int64_t i = 0; i < units; ++i) h.as<float>()[i] = static_cast<float>(static_cast<int32_t>(Random())) * 0x1p-31F;
+  for (int64_t i = 0; i < units * units * math::kFloat28Gates; ++i) words[i] = (Random() & 0x87FFFFFFU) | 7U << 27U;
+  for (int64_t i = 0; i < panels * groups; ++i) plain.as<uint8_t>()[i] = Random() >> 30U != 0 ? 8 : Random() >> 28U & 15U;
+  int64_t starts[64];
+  math::Float28Matrix weights{units, 7U << 27U, plain.as<uint8_t>(), nullptr, starts};
+  const Guarded coded(static_cast<size_t>(math::FindFloat28Panels(weights, starts)));
+  weights.groups = coded.as<std::byte>();
+  for (int64_t panel = 0; panel < panels; ++panel) {
+    for (int gate = 0; gate < math::kFloat28Gates; ++gate) {
+      uint32_t* to = coded.as<uint32_t>() + starts[panel * math::kFloat28Gates + gate] / 4;
+      for (int64_t group = 0; group < groups; ++group) {
+        uint32_t* const rows = words + ((gate * panels + panel) * units + group * math::kFloat28Rows) * math::kPanelColumns;
+        if ((plain.as<uint8_t>()[panel * groups + group] >> gate & 1) != 0) {
+          rows[Random() % 128] = 0;
+          std::memcpy(to, rows, 8 * 64);
+          to += 8 * 16;
+        } else {
+          EncodeGroup(rows, to);
+          to += 7 * 16;
+        }
+      }
+    }
+  }
+  math::PanelMatrix matrix;
+  matrix.data = floats.as<float>();
+  matrix.k = units;
+  matrix.n = math::kFloat28Gates * units;
+  for (int64_t panel = 0; panel < panels; ++panel) {
+    alignas(64) float sums[2][math::kFloat28Gates * math::kPanelColumns] = {};
+    math::AddFloat28Row(h.as<float>(), weights, panel, sums[0], isa);
+    math::AddRowProduct(h.as<float>(), units, matrix, {panel, panels, math::kFloat28Gates}, sums[1], isa, nullptr);
+    if (std::memcmp(sums[0], sums[1], sizeof(sums[0])) != 0) Fail("weights of 28 bits", isa, 1, units, matrix.n);
+  }
+}
+
 void CheckHalves(Isa isa, int64_t m, int64_t k, int64_t n) {
   const float limit = 1.5F;
   const int64_t panels = (n + math::kPanelColumns - 1) / math::kPanelColumns;
@@ -229,6 +281,10 @@ int main() {
           ++count;
         }
       }
+    }
+    for (const int64_t units : {16, 32, 80, 256}) {
+      CheckFloat28(isa, units);
+      ++count;
     }
     std::printf("%s: %d products\n", wherry::IsaName(isa), count);
   }

@@ -1,5 +1,6 @@
 // BlockLSTM: an LSTM over a sequence, gates in the order i, ci, f, o.
 #include "kernels/rnn/lstm.h"
+#include "kernels/rnn/lstm_float28.h"
 
 namespace wherry::kernels {
 namespace {
@@ -16,6 +17,11 @@ WHERRY_RUN(BlockLSTM_f32_di8) { return RunLstm<CodeProducts>(context, kBlockLstm
 #if WHERRY_SELECTED(BlockLSTM_f32_wf16)
 WHERRY_PREPARE(BlockLSTM_f32_wf16) { return PrepareLstm<FloatProducts>(context, kBlockLstm, WeightFormat::kFloat16); }
 WHERRY_RUN(BlockLSTM_f32_wf16) { return RunLstm<FloatProducts>(context, kBlockLstm, math::Float16Panels(context.isa())); }
+#endif
+
+#if WHERRY_SELECTED(BlockLSTM_f32_wf28)
+WHERRY_PREPARE(BlockLSTM_f32_wf28) { return PrepareLstm<Float28Products>(context, kBlockLstm, WeightFormat::kFloat28); }
+WHERRY_RUN(BlockLSTM_f32_wf28) { return RunFloat28Lstm(context, kBlockLstm); }
 #endif
 
 #if WHERRY_SELECTED(BlockLSTM_f32_wf32)

@@ -1,5 +1,6 @@
 // BlockLSTMV2: an LSTM over a sequence, gates in the order i, f, ci, o of Keras.
 #include "kernels/rnn/lstm.h"
+#include "kernels/rnn/lstm_float28.h"
 
 namespace wherry::kernels {
 namespace {
@@ -16,6 +17,11 @@ WHERRY_RUN(BlockLSTMV2_f32_di8) { return RunLstm<CodeProducts>(context, kBlockLs
 #if WHERRY_SELECTED(BlockLSTMV2_f32_wf16)
 WHERRY_PREPARE(BlockLSTMV2_f32_wf16) { return PrepareLstm<FloatProducts>(context, kBlockLstmV2, WeightFormat::kFloat16); }
 WHERRY_RUN(BlockLSTMV2_f32_wf16) { return RunLstm<FloatProducts>(context, kBlockLstmV2, math::Float16Panels(context.isa())); }
+#endif
+
+#if WHERRY_SELECTED(BlockLSTMV2_f32_wf28)
+WHERRY_PREPARE(BlockLSTMV2_f32_wf28) { return PrepareLstm<Float28Products>(context, kBlockLstmV2, WeightFormat::kFloat28); }
+WHERRY_RUN(BlockLSTMV2_f32_wf28) { return RunFloat28Lstm(context, kBlockLstmV2); }
 #endif
 
 #if WHERRY_SELECTED(BlockLSTMV2_f32_wf32)

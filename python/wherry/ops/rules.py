@@ -24,6 +24,7 @@ class WeightUse(enum.Enum):
 
     PLAIN = "plain"  # row-major, in the tensor's own type
     MATRIX = "matrix"  # [K, N] in panels
+    RECURRENT = "recurrent"  # [inputs + units, 4 * units] of an LSTM, those of the state in 28 bits (pack/float28.py)
     MATRIX_TRANSPOSED = "matrix_transposed"  # the graph holds [N, K]
     FILTER = "filter"  # [kh, kw, in, out] in panels, as [kh * kw * in, out]
     DEPTHWISE = "depthwise"  # [kh, kw, C, multiplier] in panels, as [kh * kw, C * multiplier]

@@ -32,13 +32,15 @@ class WeightFormat(enum.IntEnum):
     INT8 = 2
     MINMAX = 3
     INT16 = 4
+    FLOAT28 = 5
 
 
 @dataclass
 class StoredWeight:
     """Bytes, layout, and what turns codes back into float32.
 
-    shape: the tensor's, as the kernel sees it. bits: minmax 2 to 16, int8 8, int16 and float16 16, plain 0.
+    shape: the tensor's, as the kernel sees it. bits: minmax 2 to 16, int8 8, int16 and float16 16, float28 28,
+    plain 0.
     scale and offset: float32, one per channel, not padded; the channels run along dimension `axis`
     (see pack/weights.py). In quads and tap quads, offset holds the sum of each channel's codes, of int16 those of high
     bytes, padded, and those of low ones.

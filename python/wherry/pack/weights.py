@@ -22,6 +22,7 @@ import numpy as np
 from wherry.errors import PackError
 from wherry.graph.values import QuantizedValue, Value
 from wherry.pack.bits import pack_bits, packed_group_bytes, unpack_bits
+from wherry.pack.float28 import pack_float28
 from wherry.pack.stored import PANEL_WIDTH, QUAD, TAP_CHANNELS, Layout, StoredWeight, WeightFormat
 
 PANEL_OPS = {
@@ -125,6 +126,14 @@ def pack_row_major(value: Value, name: str = "weight") -> StoredWeight:
             offset = np.zeros(1, np.float32) if value.offset is None else value.offset
             stored.offset = _expand(offset, stored.channels, name)
     return stored
+
+
+def pack_recurrent(value: Value) -> StoredWeight:
+    """An LSTM's float32 weight [inputs + units, 4 * units], that of the state in 28 bits: units a multiple of 16."""
+    weight = np.ascontiguousarray(value.numpy())
+    return StoredWeight(
+        pack_float28(weight), weight.shape, Layout.PANELS, WeightFormat.FLOAT28, 28, axis=1, channels=weight.shape[1]
+    )
 
 
 def unpack_weight(op: str, stored: StoredWeight) -> np.ndarray:

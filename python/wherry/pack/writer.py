@@ -22,7 +22,7 @@ from wherry.pack import format as fmt
 from wherry.pack.format import Place, SectionKind
 from wherry.pack.metadata import Metadata
 from wherry.pack.stored import StoredWeight
-from wherry.pack.weights import pack_row_major, pack_weight
+from wherry.pack.weights import pack_recurrent, pack_row_major, pack_weight
 from wherry.plan.partition import Partition
 from wherry.plan.program import Program, ProgramTensor, Step, Weight
 from wherry.plan.slices import FIRST_COLUMN, computed_shape
@@ -162,6 +162,8 @@ def _stored(weight: Weight) -> StoredWeight:
         return StoredWeight(array.tobytes(), array.shape, dtype=weight.value.type.dtype)
     if weight.use is WeightUse.ROWS:
         return pack_row_major(weight.value)
+    if weight.use is WeightUse.RECURRENT:
+        return pack_recurrent(weight.value)
     transpose = weight.use is WeightUse.MATRIX_TRANSPOSED
     return pack_weight(_PANEL_OPS[weight.use], weight.value, transpose=transpose)
 
@@ -309,7 +311,8 @@ def _kilo_macs(step: Step) -> int:
 
 
 def _is_quantized(weight: Weight) -> bool:
-    return isinstance(weight.value, QuantizedValue) and weight.use is not WeightUse.PLAIN
+    coded = isinstance(weight.value, QuantizedValue) and weight.use is not WeightUse.PLAIN
+    return coded or weight.use is WeightUse.RECURRENT
 
 
 def write_pack(

@@ -23,6 +23,7 @@ from wherry.ops.rules import (
 )
 from wherry.ops.suffixes import RUNTIME_TYPES, candidates, width_suffix
 from wherry.passes.recurrent_loop import LOOP_OPS
+from wherry.pack import float28
 from wherry.plan.chains import join_chains
 from wherry.plan.lifetimes import set_lifetimes
 from wherry.plan.order import choose_order
@@ -186,6 +187,8 @@ class _Lowering:
                 use = WeightUse.MATRIX_TRANSPOSED
             formats = weight_suffix(value) if not formats or formats == "wf32" else formats
             uses[position] = use
+        if formats == "wf32" and op in _RECURRENT and self._takes_28_bits(node, *rule.weights):
+            formats, uses = "wf28", {**uses, **dict.fromkeys(rule.weights, WeightUse.RECURRENT)}
         kernel = None
         if formats in _REDUCED and node.attrs.get(REDUCED):
             kernel = self.kernels.find(op, f"{in_types[min(rule.weights)].short}_{_REDUCED[formats]}", node.attrs)
@@ -204,6 +207,14 @@ class _Lowering:
             self._no_kernel(node, op, in_types, out_types, formats)
             return None, []
         return kernel, [self._input(ref, uses[i]) for i, ref in enumerate(node.inputs)]
+
+    def _takes_28_bits(self, node: Node, position: int) -> bool:
+        """Whether the weight of an LSTM is large, its sequence alone in the batch, and its exponents much the same."""
+        state = self.graph.type_of(node.inputs[_RECURRENT[node.op]]).shape
+        value = self.graph.const_value(node.inputs[position])
+        if value is None or state is None or not float28.fits(_dims(value.type), int(state[0] or 0)):
+            return False
+        return float28.pays(value.numpy())
 
     def _no_kernel(self, node: Node, op: str, inputs: list[DType], outputs: list[DType], formats: str) -> None:
         types = ", ".join(t.short for t in inputs)
@@ -243,6 +254,9 @@ class _Lowering:
 
 
 _LOOP = "a While that is no LSTM or GRU layer as Keras writes it (masked layers and loops of one's own have no kernel)"
+
+# Ops whose kernels take weights of 28 bits, and which input is the state before the first step, [batch, units].
+_RECURRENT = {"BlockLSTM": 2, "BlockLSTMV2": 2}
 
 # How a kernel's key ends that multiplies such weights in reduced arithmetic.
 _REDUCED = {"wi8": "di8", "wi16": "di8", "wf16": "hf16"}

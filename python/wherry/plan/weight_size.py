@@ -6,6 +6,7 @@ import math
 
 from wherry.graph import QuantizedValue, Value
 from wherry.ops.rules import WeightUse
+from wherry.pack import float28
 
 PANEL = 16
 QUAD = 4
@@ -36,6 +37,8 @@ def in_quads(value: Value, use: WeightUse) -> bool:
 def part_sizes(value: Value, use: WeightUse) -> list[int]:
     """Bytes of what a weight puts into its segment, in order: scales, offsets or sums (where it has them), elements."""
     shape = tuple(int(d or 0) for d in value.type.shape or ())
+    if use is WeightUse.RECURRENT:
+        return [float28.stored_size(value.numpy())]
     if use in (WeightUse.PLAIN, WeightUse.ROWS):
         elements = math.prod(shape)
         axis = value.axis if isinstance(value, QuantizedValue) and value.axis is not None else -1
