@@ -412,11 +412,11 @@ void RunTask(const CodeGemmPlan& plan, const CodeRows& a, const QuadMatrix& b, i
     block.panel_stride = b.groups() * kQuadBytes;
     block.groups = plan.groups;
     block.sums = sums;
-    const int64_t most_panels = held <= kCodeFewRows ? kCodeFewRowsPanels : kCodeBlockPanels;
+    const CodeBlockShape shape = multiplier.ShapeOf(held, plan.groups);
     const auto run = [&](int64_t panel, int64_t r) {
-      block.panels = std::min(most_panels, panel_end - panel);
+      block.panels = std::min(shape.panels, panel_end - panel);
       block.b = b.codes + panel * block.panel_stride + b.first_group * kQuadBytes;
-      block.rows = std::min(kCodeBlockRows, held - r);
+      block.rows = std::min(shape.rows, held - r);
       block.a = rows + r * block.a_stride;
       multiplier.multiply(block);
       const int64_t column = panel / plan.unit * kPanelColumns;
@@ -427,15 +427,15 @@ void RunTask(const CodeGemmPlan& plan, const CodeRows& a, const QuadMatrix& b, i
     // written from left to right.
     const bool keeps_b = (panel_end - panel_begin) * block.panel_stride <= kKeptBytes;
     if (keeps_b) {
-      block.prefetch = row == row_begin ? most_panels * block.panel_stride : 0;  // they may come from memory the first time
-      for (int64_t r = 0; r < held; r += kCodeBlockRows) {
-        for (int64_t panel = panel_begin; panel < panel_end; panel += most_panels) run(panel, r);
+      block.prefetch = row == row_begin ? shape.panels * block.panel_stride : 0;  // they may come from memory the first time
+      for (int64_t r = 0; r < held; r += shape.rows) {
+        for (int64_t panel = panel_begin; panel < panel_end; panel += shape.panels) run(panel, r);
         block.prefetch = 0;
       }
     } else {
-      for (int64_t panel = panel_begin; panel < panel_end; panel += most_panels) {
-        block.prefetch = most_panels * block.panel_stride;
-        for (int64_t r = 0; r < held; r += kCodeBlockRows) {
+      for (int64_t panel = panel_begin; panel < panel_end; panel += shape.panels) {
+        block.prefetch = shape.panels * block.panel_stride;
+        for (int64_t r = 0; r < held; r += shape.rows) {
           run(panel, r);
           block.prefetch = 0;
         }

@@ -15,11 +15,12 @@ namespace {
 
 constexpr int64_t kTileRows = 16;
 constexpr int64_t kTileGroups = 16;  // of B in a tile: 64 k
-// Tiles of k after which sums are set aside: two panels of so many stay in the first-level cache while rows pass.
-constexpr int64_t kDepthTiles = 12;
 constexpr int64_t kTileBytes = kTileGroups * kQuadBytes;
+// Tiles of k of all panels of a block together, after which sums are set aside: they stay in the first-level cache while
+// rows pass.
+constexpr int64_t kDepthTiles = 24;
 // So far ahead of a panel's tile its bytes are asked for.
-constexpr int64_t kAheadBytes = kDepthTiles / 2 * kTileBytes;
+constexpr int64_t kAheadBytes = 6 * kTileBytes;
 
 // Some compilers' tile intrinsics do not say which memory they read and write (GCC 12: only the address).
 inline void MemoryBarrier() { asm volatile("" : : : "memory"); }
@@ -29,19 +30,26 @@ struct Tail {
   alignas(64) int8_t codes[kCodeBlockPanels][kTileBytes];
 };
 
-template <bool kTwoRows, bool kTwoPanels>
-WHERRY_AMX inline void Step(const uint8_t* a, int64_t stride, const int8_t* b0, const int8_t* b1) {
+// kRows x kPanels tiles of sums are tiles 0 to 3, row after row.
+template <int kRows, int kPanels>
+WHERRY_AMX inline void Step(const uint8_t* a, int64_t stride, const int8_t* b, int64_t panel_stride) {
   _tile_loadd(4, a, stride);
-  _tile_loadd(6, b0, kQuadBytes);
+  _tile_loadd(6, b, kQuadBytes);
   _tile_dpbusd(0, 4, 6);
-  if constexpr (kTwoPanels) {
-    _tile_loadd(7, b1, kQuadBytes);
+  if constexpr (kPanels > 1) {
+    _tile_loadd(7, b + panel_stride, kQuadBytes);
     _tile_dpbusd(1, 4, 7);
   }
-  if constexpr (kTwoRows) {
+  if constexpr (kPanels == 4) {
+    _tile_loadd(5, b + 2 * panel_stride, kQuadBytes);
+    _tile_dpbusd(2, 4, 5);
+    _tile_loadd(6, b + 3 * panel_stride, kQuadBytes);
+    _tile_dpbusd(3, 4, 6);
+  }
+  if constexpr (kRows > 1) {
     _tile_loadd(5, a + kTileRows * stride, stride);
     _tile_dpbusd(2, 5, 6);
-    if constexpr (kTwoPanels) _tile_dpbusd(3, 5, 7);
+    if constexpr (kPanels > 1) _tile_dpbusd(3, 5, 7);
   }
 }
 
@@ -63,21 +71,23 @@ struct Lines {
   int64_t count = 0;
 };
 
-template <bool kTwoRows, bool kTwoPanels>
+template <int kRows, int kPanels>
 WHERRY_AMX void Tiles(const CodeBlock& block, int64_t row, int64_t panel, const Depth& depth, Lines lines, const Tail& tail) {
+  static_assert(kRows * kPanels <= 4 && (kRows == 1 || kPanels <= 2));
   const int64_t stride = block.panels * 16;
   const int64_t stride_bytes = stride * static_cast<int64_t>(sizeof(int32_t));
   int32_t* const sums = block.sums + row * stride + panel * 16;
+  int32_t* const below = sums + (kRows > 1 ? kTileRows * stride : 32);  // or the third panel's
   if (depth.first) {
     _tile_zero(0);
-    if constexpr (kTwoPanels) _tile_zero(1);
-    if constexpr (kTwoRows) _tile_zero(2);
-    if constexpr (kTwoRows && kTwoPanels) _tile_zero(3);
+    if constexpr (kPanels > 1) _tile_zero(1);
+    if constexpr (kRows > 1 || kPanels > 2) _tile_zero(2);
+    if constexpr (kRows * kPanels == 4) _tile_zero(3);
   } else {
     _tile_loadd(0, sums, stride_bytes);
-    if constexpr (kTwoPanels) _tile_loadd(1, sums + 16, stride_bytes);
-    if constexpr (kTwoRows) _tile_loadd(2, sums + kTileRows * stride, stride_bytes);
-    if constexpr (kTwoRows && kTwoPanels) _tile_loadd(3, sums + kTileRows * stride + 16, stride_bytes);
+    if constexpr (kPanels > 1) _tile_loadd(1, sums + 16, stride_bytes);
+    if constexpr (kRows > 1 || kPanels > 2) _tile_loadd(2, below, stride_bytes);
+    if constexpr (kRows * kPanels == 4) _tile_loadd(3, below + 16, stride_bytes);
   }
   const uint8_t* a = depth.a + row * block.a_stride;
   const int8_t* b = depth.b + panel * block.panel_stride;
@@ -86,32 +96,33 @@ WHERRY_AMX void Tiles(const CodeBlock& block, int64_t row, int64_t panel, const 
     if (lines.count != 0) {
       const int8_t* ahead = b + depth.ahead + (panel_end > 0 ? 0 : depth.skipped) + lines.first * kQuadBytes;
       for (int64_t line = 0; line < lines.count; ++line, ahead += kQuadBytes) {
-        __builtin_prefetch(ahead, 0, 2);
-        if constexpr (kTwoPanels) __builtin_prefetch(ahead + block.panel_stride, 0, 2);
+        for (int p = 0; p < kPanels; ++p) __builtin_prefetch(ahead + p * block.panel_stride, 0, 2);
       }
     }
-    Step<kTwoRows, kTwoPanels>(a, block.a_stride, b, b + block.panel_stride);
+    Step<kRows, kPanels>(a, block.a_stride, b, block.panel_stride);
     a += kTileGroups * kQuad;
     b += kTileBytes;
   }
-  if (depth.tail) {
-    Step<kTwoRows, kTwoPanels>(a, block.a_stride, tail.codes[panel], tail.codes[panel + (kTwoPanels ? 1 : 0)]);
-  }
+  if (depth.tail) Step<kRows, kPanels>(a, block.a_stride, tail.codes[panel], kTileBytes);
   _tile_stored(0, sums, stride_bytes);
-  if constexpr (kTwoPanels) _tile_stored(1, sums + 16, stride_bytes);
-  if constexpr (kTwoRows) _tile_stored(2, sums + kTileRows * stride, stride_bytes);
-  if constexpr (kTwoRows && kTwoPanels) _tile_stored(3, sums + kTileRows * stride + 16, stride_bytes);
+  if constexpr (kPanels > 1) _tile_stored(1, sums + 16, stride_bytes);
+  if constexpr (kRows > 1 || kPanels > 2) _tile_stored(2, below, stride_bytes);
+  if constexpr (kRows * kPanels == 4) _tile_stored(3, below + 16, stride_bytes);
 }
 
-// All rows by one panel or two, over one block of k. Each turn asks for a part of every tile that comes soon, so that memory
+using TilesOf = void (*)(const CodeBlock& block, int64_t row, int64_t panel, const Depth& depth, Lines lines,
+                         const Tail& tail);
+
+// All rows by 1, 2 or 4 panels, over one block of k. Each turn asks for a part of every tile that comes soon, so that memory
 // delivers all the time, and not in the first turn only.
-void TileRows(const CodeBlock& block, int64_t panel, const Depth& depth, const Tail& tail) {
-  const bool two_panels = panel + 1 < block.panels;
-  const int64_t turns = (block.rows + 2 * kTileRows - 1) / (2 * kTileRows);
+void TileRows(const CodeBlock& block, int64_t panel, int64_t panels, const Depth& depth, const Tail& tail) {
+  constexpr TilesOf kOneRow[] = {&Tiles<1, 1>, &Tiles<1, 2>, nullptr, &Tiles<1, 4>};
+  constexpr TilesOf kTwoRows[] = {&Tiles<2, 1>, &Tiles<2, 2>};
+  const int64_t step = panels > 2 ? kTileRows : 2 * kTileRows;
+  const int64_t turns = (block.rows + step - 1) / step;
   for (int64_t turn = 0; turn < turns; ++turn) {
-    const int64_t row = turn * 2 * kTileRows;
-    const auto tiles = row + kTileRows < block.rows ? (two_panels ? &Tiles<true, true> : &Tiles<true, false>)
-                                                    : (two_panels ? &Tiles<false, true> : &Tiles<false, false>);
+    const int64_t row = turn * step;
+    const TilesOf tiles = panels > 2 || row + kTileRows >= block.rows ? kOneRow[panels - 1] : kTwoRows[panels - 1];
     Lines lines;
     if (block.prefetch != 0) {
       lines.first = kTileGroups * turn / turns;
@@ -156,18 +167,27 @@ void MultiplyCodesAmx(const CodeBlock& block) {
     }
   }
   const int64_t ahead = kAheadBytes < block.panel_stride ? kAheadBytes : block.panel_stride;
-  for (int64_t panel = 0; panel < block.panels; panel += 2) {
+  for (int64_t panel = 0, panels = 0; panel < block.panels; panel += panels) {
+    const int64_t left = block.panels - panel;
+    panels = left >= 4 ? 4 : left >= 2 ? 2 : 1;
+    const int64_t deep = block.rows <= 2 * kTileRows ? whole : kDepthTiles / panels;
     int64_t k = 0;
     do {
-      const int64_t count = whole - k < kDepthTiles ? whole - k : kDepthTiles;
+      const int64_t count = whole - k < deep ? whole - k : deep;
       const bool last = k + count == whole;
-      TileRows(block, panel,
+      TileRows(block, panel, panels,
                {block.a + k * kTileGroups * kQuad, block.b + k * kTileBytes, count, last && rest != 0, k == 0,
                 ahead, block.panel_stride - ahead - k * kTileBytes, block.prefetch - block.panel_stride},
                tail);
       k += count;
     } while (k < whole);
   }
+}
+
+// Four panels to a row of A take half as much of it from the second-level cache, whose loads wait for the same few line
+// buffers as what is asked for from memory. Where k is not deep, sums are put aside more often than that saves.
+CodeBlockShape ShapeForAmx(int64_t rows, int64_t groups) {
+  return {kCodeBlockRows, rows > 2 * kTileRows && groups > kDepthTiles / 2 * kTileGroups ? 4 : 2};
 }
 
 }  // namespace wherry::math

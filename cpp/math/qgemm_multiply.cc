@@ -118,7 +118,7 @@ namespace wherry::math {
 CodeMultiplier CodeMultiplierFor([[maybe_unused]] Isa isa, [[maybe_unused]] int64_t rows) {
 #if defined(WHERRY_ISA_AMX)
   // In products of few rows most of a tile would be empty.
-  if (isa >= Isa::kAmx && rows > kCodeFewRows) return {16, &BeginAmx, &EndAmx, &MultiplyCodesAmx};
+  if (isa >= Isa::kAmx && rows > kCodeFewRows) return {16, &BeginAmx, &EndAmx, &MultiplyCodesAmx, &ShapeForAmx};
 #endif
 #if defined(WHERRY_ISA_AVX512VNNI)
   if (isa >= Isa::kAvx512Vnni) return {1, nullptr, nullptr, &MultiplyCodesAvx512Vnni};

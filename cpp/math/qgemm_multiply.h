@@ -16,7 +16,7 @@ inline constexpr int64_t kCodeColumns = 16;   // of a panel
 inline constexpr int64_t kQuadBytes = kQuad * kCodeColumns;
 inline constexpr int64_t kCodeRowBytes = 64;  // rows of A are padded with zeros to a multiple of this
 inline constexpr int64_t kCodeBlockRows = 128;
-inline constexpr int64_t kCodeBlockPanels = 2;
+inline constexpr int64_t kCodeBlockPanels = 4;
 inline constexpr int64_t kCodeFewRows = 4;  // so few rows are multiplied by more panels at once
 inline constexpr int64_t kCodeFewRowsPanels = 8;
 
@@ -33,11 +33,23 @@ struct CodeBlock {
   int32_t* sums = nullptr;     // out: [rows up to a multiple of row_unit][panels * 16], aligned to 64
 };
 
+// The block that a multiplier is best at, for so many rows and groups. What is left over may be smaller.
+struct CodeBlockShape {
+  int64_t rows = kCodeBlockRows;
+  int64_t panels = 2;
+};
+
 struct CodeMultiplier {
   int64_t row_unit = 1;
   void (*begin)() = nullptr;  // called by a thread before its first multiply and after its last; null for nothing
   void (*end)() = nullptr;
   void (*multiply)(const CodeBlock& block) = nullptr;
+  CodeBlockShape (*shape)(int64_t rows, int64_t groups) = nullptr;  // null for the default
+
+  CodeBlockShape ShapeOf(int64_t held, int64_t groups) const {
+    if (held <= kCodeFewRows) return {held, kCodeFewRowsPanels};
+    return shape != nullptr ? shape(held, groups) : CodeBlockShape();
+  }
 };
 
 // The fastest for this instruction set, and for products of so many rows. All give the same sums, as long as none of them leaves int32: k <= 65536 will do.
@@ -47,6 +59,7 @@ CodeMultiplier CodeMultiplierFor(Isa isa, int64_t rows);
 void MultiplyCodesAvxVnni(const CodeBlock& block);
 void MultiplyCodesAvx512Vnni(const CodeBlock& block);
 void MultiplyCodesAmx(const CodeBlock& block);
+CodeBlockShape ShapeForAmx(int64_t rows, int64_t groups);
 void BeginAmx();
 void EndAmx();
 void MultiplyCodesNeon(const CodeBlock& block);

@@ -262,9 +262,9 @@ int main() {
     const Isa isa = static_cast<Isa>(level);
     if (!wherry::HasIsa(isa)) continue;
     int count = 0;
-    for (const int64_t rows : {1, 2, 3, 4, 5, 6, 7, 11, 12, 13, 17, 35, 64}) {
+    for (const int64_t rows : {1, 2, 3, 4, 5, 6, 7, 11, 12, 13, 17, 35, 64, 113}) {
       for (const int64_t groups : {1, 2, 3, 4, 5, 15, 16, 63, 64, 65, 130, 193, 199}) {
-        for (const int64_t panels : {1, 2, 3, 8}) {
+        for (const int64_t panels : {1, 2, 3, 4, 8}) {
           if (panels > (rows <= math::kCodeFewRows ? math::kCodeFewRowsPanels : math::kCodeBlockPanels)) continue;
           CheckCodes(isa, rows, groups, panels);
           ++count;
