@@ -300,7 +300,7 @@ constexpr int64_t kTasksPerThread = 4;
 constexpr double kNearBytes = 256 << 10;
 
 // Time that the threads take, roughly in cycles of a CPU that multiplies 256 codes in one.
-double Cost(const CodeGemmPlan& plan, int threads, int64_t row_parts, int64_t column_parts) {
+double Cost(const CodeGemmPlan& plan, int64_t source, int threads, int64_t row_parts, int64_t column_parts) {
   const int64_t tiles = (plan.m + 15) / 16;
   const int64_t panels = plan.panel_end;
   const double rows = static_cast<double>(std::min(plan.m, (tiles + row_parts - 1) / row_parts * 16));
@@ -312,7 +312,7 @@ double Cost(const CodeGemmPlan& plan, int threads, int64_t row_parts, int64_t co
   double task = (rows * columns + a_bytes + b_bytes) * depth / 256 + rows * columns / 4 + 300;
   // Steps before and after are cut by rows, so threads that share rows here fetch half of them, and half of what they
   // make, from each other's caches.
-  if (column_parts > 1 && row_parts % threads != 0) task += rows * (columns + depth) / 4;
+  if (column_parts > 1 && row_parts % threads != 0) task += rows * (columns + static_cast<double>(source)) / 4;
   const int64_t tasks = row_parts * column_parts;
   const int64_t turns = (tasks + threads - 1) / threads;
   // With one turn each, the slower thread is waited for.
@@ -326,8 +326,10 @@ int64_t Begin(int64_t count, int64_t unit, int64_t index, int64_t parts) {
 
 }  // namespace
 
-CodeGemmPlan PlanCodeGemm(int64_t m, int64_t k, int64_t n, CodePlanes planes, bool made, Isa isa, int threads, bool thrifty) {
+CodeGemmPlan PlanCodeGemm(int64_t m, int64_t k, int64_t n, CodePlanes planes, bool made, Isa isa, int threads, bool thrifty,
+                          int64_t source) {
   m *= planes.a;
+  source = std::min(source, k);
   CodeGemmPlan plan;
   plan.m = m;
   plan.groups = (k + kQuad - 1) / kQuad;
@@ -340,10 +342,10 @@ CodeGemmPlan PlanCodeGemm(int64_t m, int64_t k, int64_t n, CodePlanes planes, bo
   plan.row_parts = plan.column_parts = 1;
   const double work = static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k);
   if (threads > 1 && work >= kSerialWork) {
-    double best = Cost(plan, 1, 1, 1);
+    double best = Cost(plan, source, 1, 1, 1);
     for (int64_t tasks = threads; tasks <= threads * kTasksPerThread; tasks *= 2) {
       for (int64_t row_parts = thrifty ? tasks : 1; row_parts <= tasks; ++row_parts) {
-        const double cost = Cost(plan, threads, row_parts, tasks / row_parts);
+        const double cost = Cost(plan, source, threads, row_parts, tasks / row_parts);
         if (cost >= best) continue;
         best = cost;
         plan.row_parts = row_parts;
@@ -383,12 +385,21 @@ void SumColumns(const QuadMatrix& b, const CodeRows& ones, int64_t first_panel, 
 
 namespace {
 
+// Where each 16 of rows [row, row + rows) of an image begin.
+void FindTiles(const CodeImage& image, int64_t row, int64_t rows, int64_t* tiles) {
+  for (int64_t last = row + rows; row < last;) {
+    const int64_t line_end = std::min(last, (row / image.rows_of_line() + 1) * image.rows_of_line());
+    for (int64_t at = image.Offset(row); row < line_end; row += 16, at += 16 * image.channels) *tiles++ = at;
+  }
+}
+
 // store(sums, stride, row, rows, column, columns) takes each block of sums.
 template <class Store>
 void RunTask(const CodeGemmPlan& plan, const CodeRows& a, const QuadMatrix& b, int64_t task, std::byte* scratch,
              const Store& store) {
   alignas(64) int32_t sums[kCodeBlockRows * kCodeBlockPanels * kPanelColumns];
   static_assert(kCodeFewRows * kCodeFewRowsPanels <= kCodeBlockRows * kCodeBlockPanels);
+  int64_t tiles[kCodeBlockRows / 16];
   const CodeMultiplier multiplier = CodeMultiplierFor(plan.isa, plan.m);
   const int64_t row_part = task / plan.column_parts;
   const int64_t column_part = task % plan.column_parts;
@@ -403,6 +414,12 @@ void RunTask(const CodeGemmPlan& plan, const CodeRows& a, const QuadMatrix& b, i
     const int64_t held = std::min(plan.block_rows, row_end - row);
     CodeBlock block;
     block.a_stride = plan.copies ? row_bytes : a.stride;
+    if (a.image != nullptr) {
+      block.a = a.codes;
+      block.a_stride = a.image->channels;
+      block.tiles = tiles;
+      block.steps = a.steps;
+    }
     const uint8_t* rows = a.codes + row * a.stride;
     if (plan.copies) {
       uint8_t* const made = reinterpret_cast<uint8_t*>(scratch);
@@ -417,7 +434,11 @@ void RunTask(const CodeGemmPlan& plan, const CodeRows& a, const QuadMatrix& b, i
       block.panels = std::min(shape.panels, panel_end - panel);
       block.b = b.codes + panel * block.panel_stride + b.first_group * kQuadBytes;
       block.rows = std::min(shape.rows, held - r);
-      block.a = rows + r * block.a_stride;
+      if (a.image == nullptr) {
+        block.a = rows + r * block.a_stride;
+      } else {
+        FindTiles(*a.image, row + r, block.rows, tiles);
+      }
       multiplier.multiply(block);
       const int64_t column = panel / plan.unit * kPanelColumns;
       const int64_t columns = std::min(b.n - column, block.panels / plan.unit * kPanelColumns);

@@ -16,6 +16,7 @@
 #include <cstdint>
 
 #include "math/code_elementwise.h"
+#include "math/code_image.h"
 #include "math/gemm.h"
 #include "math/qgemm_multiply.h"
 #include "math/quantize.h"
@@ -49,9 +50,11 @@ struct QuadMatrix {
 // of A where CodeRows::planes is 2. `source` is the caller's.
 using CopyCodes = void (*)(const void* source, int64_t row, int64_t rows, uint8_t* out, int64_t stride);
 
-// The left operand: codes in memory, or rows made on the fly.
+// The left operand: codes in memory, rows made on the fly, or an image in place.
 struct CodeRows {
   const uint8_t* codes = nullptr;
+  const CodeImage* image = nullptr;  // that `codes` are, and its steps
+  const int32_t* steps = nullptr;
   int64_t stride = 0;      // bytes from one row to the next
   CopyCodes copy = nullptr;
   const void* source = nullptr;
@@ -95,9 +98,10 @@ struct CodePlanes {
 };
 
 // m: rows of A. made: the rows come from CodeRows::copy. Others have a stride of CodeRowBytes and CodeRowsPadded(m * planes.a)
-// rows of memory. thrifty: tasks hold few rows that are made, and none needs a row of another one's.
+// rows of memory, or are an image. thrifty: tasks hold few rows that are made, and none needs a row of another one's.
+// source: bytes that a plane of a row is made of, where patches overlap and that is fewer than k.
 CodeGemmPlan PlanCodeGemm(int64_t m, int64_t k, int64_t n, CodePlanes planes, bool made, Isa isa, int threads,
-                          bool thrifty = false);
+                          bool thrifty = false, int64_t source = kMaxCodeDepth);
 
 // The sum of each column's codes over the rows that a row of A takes, for some panels of a B of one plane. ones: one row,
 // with the code 1 in the place of each. sums [n], of which those panels' columns are written.

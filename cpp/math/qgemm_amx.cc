@@ -32,7 +32,7 @@ struct Tail {
 
 // kRows x kPanels tiles of sums are tiles 0 to 3, row after row.
 template <int kRows, int kPanels>
-WHERRY_AMX inline void Step(const uint8_t* a, int64_t stride, const int8_t* b, int64_t panel_stride) {
+WHERRY_AMX inline void Step(const uint8_t* a, int64_t stride, int64_t below, const int8_t* b, int64_t panel_stride) {
   _tile_loadd(4, a, stride);
   _tile_loadd(6, b, kQuadBytes);
   _tile_dpbusd(0, 4, 6);
@@ -47,7 +47,7 @@ WHERRY_AMX inline void Step(const uint8_t* a, int64_t stride, const int8_t* b, i
     _tile_dpbusd(3, 4, 6);
   }
   if constexpr (kRows > 1) {
-    _tile_loadd(5, a + kTileRows * stride, stride);
+    _tile_loadd(5, a + below, stride);
     _tile_dpbusd(2, 5, 6);
     if constexpr (kPanels > 1) _tile_dpbusd(3, 5, 7);
   }
@@ -55,7 +55,8 @@ WHERRY_AMX inline void Step(const uint8_t* a, int64_t stride, const int8_t* b, i
 
 // Where the operands of one block of k begin.
 struct Depth {
-  const uint8_t* a;
+  const uint8_t* a;     // of an image: its begin
+  const int32_t* steps;  // of an image, else null
   const int8_t* b;
   int64_t whole;        // tiles of k
   bool tail;
@@ -71,13 +72,13 @@ struct Lines {
   int64_t count = 0;
 };
 
-template <int kRows, int kPanels>
+template <int kRows, int kPanels, bool kImage>
 WHERRY_AMX void Tiles(const CodeBlock& block, int64_t row, int64_t panel, const Depth& depth, Lines lines, const Tail& tail) {
   static_assert(kRows * kPanels <= 4 && (kRows == 1 || kPanels <= 2));
   const int64_t stride = block.panels * 16;
   const int64_t stride_bytes = stride * static_cast<int64_t>(sizeof(int32_t));
   int32_t* const sums = block.sums + row * stride + panel * 16;
-  int32_t* const below = sums + (kRows > 1 ? kTileRows * stride : 32);  // or the third panel's
+  int32_t* const others = sums + (kRows > 1 ? kTileRows * stride : 32);  // or the third panel's
   if (depth.first) {
     _tile_zero(0);
     if constexpr (kPanels > 1) _tile_zero(1);
@@ -86,10 +87,14 @@ WHERRY_AMX void Tiles(const CodeBlock& block, int64_t row, int64_t panel, const 
   } else {
     _tile_loadd(0, sums, stride_bytes);
     if constexpr (kPanels > 1) _tile_loadd(1, sums + 16, stride_bytes);
-    if constexpr (kRows > 1 || kPanels > 2) _tile_loadd(2, below, stride_bytes);
-    if constexpr (kRows * kPanels == 4) _tile_loadd(3, below + 16, stride_bytes);
+    if constexpr (kRows > 1 || kPanels > 2) _tile_loadd(2, others, stride_bytes);
+    if constexpr (kRows * kPanels == 4) _tile_loadd(3, others + 16, stride_bytes);
   }
-  const uint8_t* a = depth.a + row * block.a_stride;
+  const int64_t offset = kImage ? block.tiles[row / kTileRows] : row * block.a_stride;
+  int64_t below = 0;  // bytes to the second rows of tiles
+  if constexpr (kRows > 1) below = kImage ? block.tiles[row / kTileRows + 1] - offset : kTileRows * block.a_stride;
+  const uint8_t* a = depth.a + offset;
+  [[maybe_unused]] const int32_t* step = depth.steps;
   const int8_t* b = depth.b + panel * block.panel_stride;
   int64_t panel_end = depth.panel_end;
   for (int64_t whole = depth.whole; whole > 0; --whole, panel_end -= kTileBytes) {
@@ -99,15 +104,21 @@ WHERRY_AMX void Tiles(const CodeBlock& block, int64_t row, int64_t panel, const 
         for (int p = 0; p < kPanels; ++p) __builtin_prefetch(ahead + p * block.panel_stride, 0, 2);
       }
     }
-    Step<kRows, kPanels>(a, block.a_stride, b, block.panel_stride);
-    a += kTileGroups * kQuad;
+    if constexpr (kImage) {
+      Step<kRows, kPanels>(a + *step++, block.a_stride, below, b, block.panel_stride);
+    } else {
+      Step<kRows, kPanels>(a, block.a_stride, below, b, block.panel_stride);
+      a += kTileGroups * kQuad;
+    }
     b += kTileBytes;
   }
-  if (depth.tail) Step<kRows, kPanels>(a, block.a_stride, tail.codes[panel], kTileBytes);
+  if constexpr (!kImage) {
+    if (depth.tail) Step<kRows, kPanels>(a, block.a_stride, below, tail.codes[panel], kTileBytes);
+  }
   _tile_stored(0, sums, stride_bytes);
   if constexpr (kPanels > 1) _tile_stored(1, sums + 16, stride_bytes);
-  if constexpr (kRows > 1 || kPanels > 2) _tile_stored(2, below, stride_bytes);
-  if constexpr (kRows * kPanels == 4) _tile_stored(3, below + 16, stride_bytes);
+  if constexpr (kRows > 1 || kPanels > 2) _tile_stored(2, others, stride_bytes);
+  if constexpr (kRows * kPanels == 4) _tile_stored(3, others + 16, stride_bytes);
 }
 
 using TilesOf = void (*)(const CodeBlock& block, int64_t row, int64_t panel, const Depth& depth, Lines lines,
@@ -115,9 +126,10 @@ using TilesOf = void (*)(const CodeBlock& block, int64_t row, int64_t panel, con
 
 // All rows by 1, 2 or 4 panels, over one block of k. Each turn asks for a part of every tile that comes soon, so that memory
 // delivers all the time, and not in the first turn only.
+template <bool kImage>
 void TileRows(const CodeBlock& block, int64_t panel, int64_t panels, const Depth& depth, const Tail& tail) {
-  constexpr TilesOf kOneRow[] = {&Tiles<1, 1>, &Tiles<1, 2>, nullptr, &Tiles<1, 4>};
-  constexpr TilesOf kTwoRows[] = {&Tiles<2, 1>, &Tiles<2, 2>};
+  constexpr TilesOf kOneRow[] = {&Tiles<1, 1, kImage>, &Tiles<1, 2, kImage>, nullptr, &Tiles<1, 4, kImage>};
+  constexpr TilesOf kTwoRows[] = {&Tiles<2, 1, kImage>, &Tiles<2, 2, kImage>};
   const int64_t step = panels > 2 ? kTileRows : 2 * kTileRows;
   const int64_t turns = (block.rows + step - 1) / step;
   for (int64_t turn = 0; turn < turns; ++turn) {
@@ -167,6 +179,7 @@ void MultiplyCodesAmx(const CodeBlock& block) {
     }
   }
   const int64_t ahead = kAheadBytes < block.panel_stride ? kAheadBytes : block.panel_stride;
+  const bool image = block.tiles != nullptr;
   for (int64_t panel = 0, panels = 0; panel < block.panels; panel += panels) {
     const int64_t left = block.panels - panel;
     panels = left >= 4 ? 4 : left >= 2 ? 2 : 1;
@@ -174,11 +187,17 @@ void MultiplyCodesAmx(const CodeBlock& block) {
     int64_t k = 0;
     do {
       const int64_t count = whole - k < deep ? whole - k : deep;
-      const bool last = k + count == whole;
-      TileRows(block, panel, panels,
-               {block.a + k * kTileGroups * kQuad, block.b + k * kTileBytes, count, last && rest != 0, k == 0,
-                ahead, block.panel_stride - ahead - k * kTileBytes, block.prefetch - block.panel_stride},
-               tail);
+      Depth depth;
+      depth.a = image ? block.a : block.a + k * kTileGroups * kQuad;
+      depth.steps = image ? block.steps + k : nullptr;
+      depth.b = block.b + k * kTileBytes;
+      depth.whole = count;
+      depth.tail = k + count == whole && rest != 0;
+      depth.first = k == 0;
+      depth.ahead = ahead;
+      depth.panel_end = block.panel_stride - ahead - k * kTileBytes;
+      depth.skipped = block.prefetch - block.panel_stride;
+      (image ? &TileRows<true> : &TileRows<false>)(block, panel, panels, depth, tail);
       k += count;
     } while (k < whole);
   }

@@ -118,24 +118,24 @@ namespace wherry::math {
 CodeMultiplier CodeMultiplierFor([[maybe_unused]] Isa isa, [[maybe_unused]] int64_t rows) {
 #if defined(WHERRY_ISA_AMX)
   // In products of few rows most of a tile would be empty.
-  if (isa >= Isa::kAmx && rows > kCodeFewRows) return {16, &BeginAmx, &EndAmx, &MultiplyCodesAmx, &ShapeForAmx};
+  if (isa >= Isa::kAmx && rows > kCodeFewRows) return {16, true, &BeginAmx, &EndAmx, &MultiplyCodesAmx, &ShapeForAmx};
 #endif
 #if defined(WHERRY_ISA_AVX512VNNI)
-  if (isa >= Isa::kAvx512Vnni) return {1, nullptr, nullptr, &MultiplyCodesAvx512Vnni};
+  if (isa >= Isa::kAvx512Vnni) return {1, false, nullptr, nullptr, &MultiplyCodesAvx512Vnni};
 #endif
 #if defined(WHERRY_ISA_AVXVNNI)
-  if (isa == Isa::kAvxVnni) return {1, nullptr, nullptr, &MultiplyCodesAvxVnni};
+  if (isa == Isa::kAvxVnni) return {1, false, nullptr, nullptr, &MultiplyCodesAvxVnni};
 #endif
 #if defined(WHERRY_ISA_I8MM)
-  if (isa >= Isa::kI8mm) return {1, nullptr, nullptr, &MultiplyCodesI8mm};
+  if (isa >= Isa::kI8mm) return {1, false, nullptr, nullptr, &MultiplyCodesI8mm};
 #endif
 #if defined(WHERRY_ISA_DOTPROD)
-  if (isa >= Isa::kDotProduct) return {1, nullptr, nullptr, &MultiplyCodesDot};
+  if (isa >= Isa::kDotProduct) return {1, false, nullptr, nullptr, &MultiplyCodesDot};
 #endif
 #if defined(__ARM_NEON)
-  return {1, nullptr, nullptr, &MultiplyCodesNeon};
+  return {1, false, nullptr, nullptr, &MultiplyCodesNeon};
 #else
-  return {1, nullptr, nullptr, WHERRY_SELECT(isa, MultiplyCodes)};
+  return {1, false, nullptr, nullptr, WHERRY_SELECT(isa, MultiplyCodes)};
 #endif
 }
 

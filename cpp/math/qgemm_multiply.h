@@ -24,6 +24,9 @@ inline constexpr int64_t kCodeFewRowsPanels = 8;
 struct CodeBlock {
   const uint8_t* a = nullptr;  // [rows][a_stride]; bytes past 4 * groups, up to a multiple of kCodeRowBytes, are zeros
   int64_t a_stride = 0;        // bytes
+  // Where A is an image that is read in place (math/code_image.h), else null: bytes from `a` to the first of each 16 rows,
+  const int64_t* tiles = nullptr;
+  const int32_t* steps = nullptr;  // and from a row's first code to those of each 64 k
   int64_t rows = 0;            // 1 .. kCodeBlockRows; A has rows up to a multiple of the multiplier's row_unit
   const int8_t* b = nullptr;   // panel p begins at b + p * panel_stride
   int64_t panel_stride = 0;    // bytes
@@ -41,6 +44,7 @@ struct CodeBlockShape {
 
 struct CodeMultiplier {
   int64_t row_unit = 1;
+  bool reads_images = false;  // takes CodeBlock::tiles; there is no rest of rows or of k then
   void (*begin)() = nullptr;  // called by a thread before its first multiply and after its last; null for nothing
   void (*end)() = nullptr;
   void (*multiply)(const CodeBlock& block) = nullptr;

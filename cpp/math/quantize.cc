@@ -108,13 +108,12 @@ void QuantizeAll(const float* values, int64_t count, CodeScale scale, uint8_t* c
   }
 }
 
-void QuantizeAllWide(const float* values, int64_t count, CodeScale scale, uint8_t* high, uint8_t* low) {
+HWY_INLINE void QuantizeWideSteps(const float* values, int64_t count, const Steps& steps, uint8_t* high, uint8_t* low) {
   const ValueTag d;
   const hn::Rebind<uint8_t, ValueTag> d8;
   const hn::Rebind<uint16_t, ValueTag> d16;
   const hn::Repartition<uint16_t, ValueTag> d2x16;
   const hn::Repartition<int16_t, ValueTag> signed16;
-  const Steps steps(scale);
   int64_t i = 0;
   if (count >= kTogether) {
     const BlockOrder in_order;
@@ -142,6 +141,17 @@ void QuantizeAllWide(const float* values, int64_t count, CodeScale scale, uint8_
     const auto both = hn::DemoteTo(d16, steps.Of(hn::LoadN(d, values + i, rest)));
     hn::StoreN(hn::TruncateTo(d8, hn::ShiftRight<8>(both)), d8, high + i, rest);
     hn::StoreN(hn::TruncateTo(d8, both), d8, low + i, rest);
+  }
+}
+
+void QuantizeAllWide(const float* values, int64_t count, CodeScale scale, uint8_t* high, uint8_t* low) {
+  QuantizeWideSteps(values, count, Steps(scale), high, low);
+}
+
+void QuantizeWidePixels(const float* values, int64_t pixels, int64_t channels, CodeScale scale, uint8_t* codes) {
+  const Steps steps(scale);
+  for (; pixels > 0; --pixels, values += channels, codes += 2 * channels) {
+    QuantizeWideSteps(values, channels, steps, codes, codes + channels);
   }
 }
 
@@ -175,6 +185,15 @@ void QuantizeRun(const float* values, int64_t count, CodeScale scale, uint8_t* c
 
 void QuantizeWideRun(const float* values, int64_t count, CodeScale scale, uint8_t* high, uint8_t* low, Isa isa) {
   WHERRY_SELECT(isa, QuantizeAllWide)(values, count, scale, high, low);
+}
+
+void QuantizePixels(const float* values, int64_t pixels, int64_t channels, CodeScale scale, int planes, uint8_t* codes,
+                    Isa isa) {
+  if (planes == 1) {
+    WHERRY_SELECT(isa, QuantizeAll)(values, pixels * channels, scale, codes);
+  } else {
+    WHERRY_SELECT(isa, QuantizeWidePixels)(values, pixels, channels, scale, codes);
+  }
 }
 
 void QuantizeRows(const float* values, int64_t stride, int64_t rows, int64_t k, int64_t leading, int planes,

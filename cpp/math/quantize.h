@@ -34,6 +34,9 @@ void QuantizeRun(const float* values, int64_t count, CodeScale scale, uint8_t* c
 // The same in two planes, clamped to 65535: high[i] * 256 + low[i].
 void QuantizeWideRun(const float* values, int64_t count, CodeScale scale, uint8_t* high, uint8_t* low, Isa isa);
 
+// Pixels of `channels` values without gaps; the planes of a pixel one after the other: codes [pixels][planes][channels].
+void QuantizePixels(const float* values, int64_t pixels, int64_t channels, CodeScale scale, int planes, uint8_t* codes, Isa isa);
+
 // Each row in its own range: codes[r][0 .. leading) = 0, then k codes, then zeros up to code_stride; scales[r]. Two planes
 // of row r are the rows 2 r and 2 r + 1 of codes.
 void QuantizeRows(const float* values, int64_t stride, int64_t rows, int64_t k, int64_t leading, int planes,

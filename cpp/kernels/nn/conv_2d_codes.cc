@@ -20,6 +20,7 @@ struct ConvCodesParams {
   Fused fused;
   bool one_pixel;
   bool thrifty;   // bands are narrow, and of one image
+  bool in_place;  // the product reads the image of codes where it lies
 };
 
 // Values [first, last) of some images of the batch.
@@ -41,20 +42,31 @@ struct ImageCodes {
   int64_t chunks;  // of one image
   int64_t held;    // values whose codes are there at a time
   int planes;
+  bool in_place;
+  math::CodeImage padded;  // where it is in place
 
   ImageCodes(const Tensor& tensor, const ConvCodesParams& params)
       : batch(tensor.dim(0)),
         image(tensor.dim(1) * tensor.dim(2) * tensor.dim(3)),
         run(tensor.dense() ? batch * image : tensor.dim(3)),
         pitch(tensor.dense() ? run : tensor.pitch),
-        step(tensor.dense() ? kChunk : (run + kChunk - 1) / run * run),
+        step(StepOf(tensor, params.in_place)),
         chunks((image + step - 1) / step),
         held(params.thrifty ? math::MostRowsRead(params.window.h, params.band) * tensor.dim(2) * tensor.dim(3) : batch * image),
-        planes(params.rows.planes) {}
+        planes(params.rows.planes),
+        in_place(params.in_place),
+        padded{params.window, tensor.dim(3), planes} {}
+
+  static int64_t StepOf(const Tensor& tensor, bool whole_pixels) {
+    const int64_t pixel = tensor.dim(3);
+    return tensor.dense() && !whole_pixels ? kChunk : (pixel + kChunk - 1) / pixel * pixel;
+  }
 
   ImagePart all() const { return {0, batch, 0, image}; }
   size_t plane_bytes() const { return Align64(static_cast<size_t>(held)); }
-  size_t code_bytes() const { return plane_bytes() * static_cast<size_t>(planes); }
+  size_t code_bytes() const {
+    return in_place ? Align64(static_cast<size_t>(batch * padded.image_bytes())) : plane_bytes() * static_cast<size_t>(planes);
+  }
   size_t scale_bytes() const { return Align64(static_cast<size_t>(batch) * sizeof(math::CodeScale)); }
   size_t range_bytes() const { return Align64(static_cast<size_t>(batch * chunks) * sizeof(math::ValueRange)); }
   size_t bytes() const { return code_bytes() + scale_bytes() + range_bytes(); }
@@ -74,8 +86,12 @@ void PlanBand(PrepareContext& context, const ConvShape& shape, int64_t band, boo
     bytes = params.rows.bytes();
   } else {
     const int64_t rows = thrifty ? band * shape.window.w.out : shape.rows;
-    params.plan = math::PlanCodeGemm(rows, shape.k, shape.outputs, {params.rows.planes, weight_planes}, true, context.isa(),
-                                     threads, thrifty);
+    const Tensor& image = context.input(0);
+    params.in_place = !thrifty && math::CodeImage{params.window, image.dim(3), params.rows.planes}.Fits(context.isa());
+    const int64_t outputs = shape.window.h.out * shape.window.w.out;
+    const int64_t source = image.dim(1) * image.dim(2) * image.dim(3) / std::max<int64_t>(outputs, 1);
+    params.plan = math::PlanCodeGemm(rows, shape.k, shape.outputs, {params.rows.planes, weight_planes}, !params.in_place,
+                                     context.isa(), threads, thrifty, source);
     bytes = ImageCodes(context.input(0), params).bytes();
   }
   context.RequestScratch(bytes + CodeGemmScratchBytes(params.plan, threads));
@@ -182,6 +198,12 @@ void QuantizeImages(const RunContext& context, const ImageCodes& layout, const I
                     const math::CodeScale* scales, uint8_t* codes) {
   const int64_t begin = part.image_begin * layout.image + part.first;
   ForChunks(context, layout, part, [&](int64_t, int64_t b, int64_t at, const float* values, int64_t count) {
+    if (layout.in_place) {
+      const int64_t channels = layout.padded.channels;
+      layout.padded.Quantize(values, at % layout.image / channels, count / channels, scales[b],
+                             codes + b * layout.padded.image_bytes(), context.isa());
+      return;
+    }
     uint8_t* const to = codes + (at - begin);
     if (layout.planes == 1) {
       math::QuantizeRun(values, count, scales[b], to, context.isa());
@@ -243,6 +265,13 @@ void RunBand(const RunContext& context, const ConvCodesParams& params, const Ima
   math::CodeRows rows;
   rows.copy = math::CodePatchCopier(context.isa());
   rows.source = &patches;
+  int32_t steps[math::kMostSteps];
+  if (params.in_place) {
+    layout.padded.FindSteps(steps);
+    rows.codes = codes;
+    rows.image = &layout.padded;
+    rows.steps = steps;
+  }
   rows.groups = params.plan.groups;
   rows.planes = layout.planes;
   rows.scales = patches.scales;
