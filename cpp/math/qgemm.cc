@@ -393,10 +393,19 @@ void FindTiles(const CodeImage& image, int64_t row, int64_t rows, int64_t* tiles
   }
 }
 
+// Asks for what storing columns takes, which comes from memory as the weights do, while they are multiplied.
+void FetchColumns(const QuadMatrix& b, const float* bias, int64_t column, int64_t columns) {
+  for (int64_t c = column; c < column + columns; c += kPanelColumns) {
+    __builtin_prefetch(b.scale + c);
+    for (int plane = 0; plane < b.planes; ++plane) __builtin_prefetch(b.sums + plane * b.padded() + c);
+    if (bias != nullptr) __builtin_prefetch(bias + c);
+  }
+}
+
 // store(sums, stride, row, rows, column, columns) takes each block of sums.
 template <class Store>
-void RunTask(const CodeGemmPlan& plan, const CodeRows& a, const QuadMatrix& b, int64_t task, std::byte* scratch,
-             const Store& store) {
+void RunTask(const CodeGemmPlan& plan, const CodeRows& a, const QuadMatrix& b, const float* bias, int64_t task,
+             std::byte* scratch, const Store& store) {
   alignas(64) int32_t sums[kCodeBlockRows * kCodeBlockPanels * kPanelColumns];
   static_assert(kCodeFewRows * kCodeFewRowsPanels <= kCodeBlockRows * kCodeBlockPanels);
   int64_t tiles[kCodeBlockRows / 16];
@@ -439,9 +448,10 @@ void RunTask(const CodeGemmPlan& plan, const CodeRows& a, const QuadMatrix& b, i
       } else {
         FindTiles(*a.image, row + r, block.rows, tiles);
       }
-      multiplier.multiply(block);
       const int64_t column = panel / plan.unit * kPanelColumns;
       const int64_t columns = std::min(b.n - column, block.panels / plan.unit * kPanelColumns);
+      FetchColumns(b, bias, column, columns);
+      multiplier.multiply(block);
       store(sums, block.panels * kPanelColumns, (row + r) / a.planes, block.rows / a.planes, column, columns);
     };
     // What is small enough for the caches comes again and again: a few panels, or all of them so that rows of C are
@@ -471,7 +481,7 @@ void RunTask(const CodeGemmPlan& plan, const CodeRows& a, const QuadMatrix& b, i
 void RunCodeGemmTask(const CodeGemmPlan& plan, const CodeRows& a, const QuadMatrix& b, const Epilogue& epilogue, float* c,
                      int64_t ldc, int64_t task, std::byte* scratch) {
   const auto store = WHERRY_SELECT(plan.isa, StoreBlock);
-  RunTask(plan, a, b, task, scratch, [&](auto... block) { store({block...}, a, b, epilogue, c, ldc, plan.isa); });
+  RunTask(plan, a, b, epilogue.bias, task, scratch, [&](auto... block) { store({block...}, a, b, epilogue, c, ldc, plan.isa); });
 }
 
 CodeRowProduct::CodeRowProduct(const CodeRows& row, const QuadMatrix& b, int64_t panels, int64_t step, Isa isa)
@@ -489,7 +499,7 @@ CodeRowProduct::CodeRowProduct(const CodeRows& row, const QuadMatrix& b, int64_t
 void RunCodeGemmTask(const CodeGemmPlan& plan, const CodeRows& a, const QuadMatrix& b, const CodeResult& result,
                      int64_t task, std::byte* scratch) {
   const auto store = WHERRY_SELECT(plan.isa, StoreCodeBlock);
-  RunTask(plan, a, b, task, scratch, [&](auto... block) { store({block...}, a, b, result); });
+  RunTask(plan, a, b, result.bias, task, scratch, [&](auto... block) { store({block...}, a, b, result); });
 }
 
 void CopyPlainCodes(const void* source, int64_t row, int64_t rows, uint8_t* out, int64_t stride) {
