@@ -2,8 +2,8 @@
 // include guard): with fused multiply-add where there is one, so bits differ between instruction sets, never between
 // the lanes of a vector.
 //
-// Largest errors over all finite floats whose result is a normal number, on the worst instruction set, in ulp: Erf 1.3, Exp 1.3,
-// Expm1 1.8, Log 0.8, Log1p 1.5, Sigmoid 2.5, Softplus 2.1, Tanh 2.5, and Swish 2.5 above -88 (below, where it is under
+// Largest errors over all finite floats whose result is a normal number, on the worst instruction set, in ulp: Erf 1.3, Erfc 2.7,
+// Exp 1.3, Expm1 1.8, Log 0.8, Log1p 1.5, Sigmoid 2.5, Softplus 2.1, Tanh 2.5, and Swish 2.5 above -88 (below, where it is under
 // 1e-36, it may be 0). tests/parity/test_unary.py holds them to that. Results that are not normal may be 0. NaN gives
 // NaN, infinities give the limits.
 #if defined(WHERRY_MATH_VMATH_INL_H_) == defined(HWY_TARGET_TOGGLE)
@@ -72,13 +72,16 @@ HWY_INLINE MathVector PowerOfTwo(MathBits n) {
   return hn::BitCast(MathTag(), hn::Add(hn::ShiftLeft<23>(n), hn::Set(di, (127 + kOffset) << 23)));
 }
 
+// x * 2^n for n in the low 9 bits, in two factors: 2^n alone can lie outside of float's range where the product does not.
+HWY_INLINE MathVector TimesPowerOfTwo(MathVector x, MathBits n) {
+  n = hn::ShiftRight<23>(hn::ShiftLeft<23>(n));
+  const MathBits half = hn::ShiftRight<1>(n);
+  return hn::Mul(hn::Mul(x, PowerOfTwo<0>(half)), PowerOfTwo<0>(hn::Sub(n, half)));
+}
+
 HWY_INLINE MathVector Exp(MathVector x) {
   const ReducedByLn2 reduced = ReduceByLn2(Clamp(-104.0F, x, 88.8F));
-  const MathVector p = ExpOfReduced(reduced.r);
-  // Two factors: 2^n alone can lie outside of float's range where the result does not.
-  const MathBits n = hn::ShiftRight<23>(hn::ShiftLeft<23>(reduced.n));
-  const MathBits half = hn::ShiftRight<1>(n);
-  return hn::Mul(hn::Mul(p, PowerOfTwo<0>(half)), PowerOfTwo<0>(hn::Sub(n, half)));
+  return TimesPowerOfTwo(ExpOfReduced(reduced.r), reduced.n);
 }
 
 // For x in -20 .. 88.8; the sign of -0 is lost.
@@ -114,17 +117,21 @@ HWY_INLINE MathVector Tanh(MathVector x) {
   return hn::CopySignToAbs(hn::Div(e, hn::Add(e, Constant(2.0F))), x);
 }
 
-// Below 7/8: x + x q(x^2). Above: 1 - exp(-x p(x)), as erf is so near to 1 there that few digits of the rest matter; from
-// 3.95 on it is 1. p and q interpolate at Chebyshev's nodes.
-HWY_INLINE MathVector Erf(MathVector x) {
-  const MathVector size = hn::Abs(x);
-  const MathVector square = hn::Mul(x, x);
+// erf(x) for |x| below 7/8, where the argument is that size: x + x q(x^2), q interpolated at Chebyshev's nodes.
+HWY_INLINE MathVector ErfNearZero(MathVector size) {
+  const MathVector square = hn::Mul(size, size);
   MathVector q = hn::MulAdd(Constant(-0.0006214585155248642F), square, Constant(0.005034370813518763F));
   q = hn::MulAdd(q, square, Constant(-0.026792947202920914F));
   q = hn::MulAdd(q, square, Constant(0.11282496899366379F));
   q = hn::MulAdd(q, square, Constant(-0.3761255443096161F));
   q = hn::MulAdd(q, square, Constant(0.12837915122509003F));
-  const MathVector near = hn::MulAdd(q, size, size);
+  return hn::MulAdd(q, size, size);
+}
+
+// Above 7/8: 1 - exp(-x p(x)), as erf is so near to 1 there that few digits of the rest matter; from 3.95 on it is 1. p
+// interpolates at Chebyshev's nodes.
+HWY_INLINE MathVector Erf(MathVector x) {
+  const MathVector size = hn::Abs(x);
   const MathVector t = hn::Min(Constant(3.95F), size);
   MathVector p = hn::MulAdd(Constant(1.6840680473251268e-05F), t, Constant(-0.00037696384242735803F));
   p = hn::MulAdd(p, t, Constant(0.0038512577302753925F));
@@ -135,7 +142,35 @@ HWY_INLINE MathVector Erf(MathVector x) {
   const ReducedByLn2 reduced = ReduceByLn2(hn::Neg(hn::Mul(p, t)));
   const MathVector rest = hn::Mul(ExpOfReduced(reduced.r), PowerOfTwo<0>(reduced.n));
   const MathVector far = hn::Sub(Constant(1.0F), rest);
-  return hn::CopySign(hn::IfThenElse(hn::Lt(size, Constant(0.875F)), near, far), x);
+  return hn::CopySign(hn::IfThenElse(hn::Lt(size, Constant(0.875F)), ErfNearZero(size), far), x);
+}
+
+// 1 - erf(x), with all its digits where that is small. Below 1/2 in size as it says; above, exp(-x^2) p(s) / (1 + 2 x) with
+// s = (x - 2) / (x + 2) (Shepherd and Laframboise, "Chebyshev approximation of (1 + 2x) exp(x^2) erfc x", 1981; p
+// interpolated at Chebyshev's nodes), and 2 less that of -x below zero. exp(-x^2) is of -h^2 - (x - h)(x + h) where h is x
+// in 12 bits, so that h^2 is exact. From 10.1 on it is 0.
+HWY_INLINE MathVector Erfc(MathVector x) {
+  const hn::RebindToSigned<MathTag> di;
+  const MathVector size = hn::Abs(x);
+  const MathVector one = Constant(1.0F);
+  const MathVector t = Clamp(0.5F, size, 10.1F);
+  const MathVector high = hn::BitCast(MathTag(), hn::And(BitsOf(t), hn::Set(di, -4096)));
+  const ReducedByLn2 reduced = ReduceByLn2(hn::Neg(hn::Mul(high, high)));
+  const MathVector r = hn::NegMulAdd(hn::Sub(t, high), hn::Add(t, high), reduced.r);
+  const MathVector s = hn::Div(hn::Sub(t, Constant(2.0F)), hn::Add(t, Constant(2.0F)));
+  MathVector p = hn::MulAdd(Constant(-0.0013606115244328976F), s, Constant(0.0009576492593623698F));
+  p = hn::MulAdd(p, s, Constant(0.00872715376317501F));
+  p = hn::MulAdd(p, s, Constant(-0.007952382788062096F));
+  p = hn::MulAdd(p, s, Constant(-0.05422637611627579F));
+  p = hn::MulAdd(p, s, Constant(0.1640430986881256F));
+  p = hn::MulAdd(p, s, Constant(-0.16602975130081177F));
+  p = hn::MulAdd(p, s, Constant(-0.09276360273361206F));
+  p = hn::MulAdd(p, s, Constant(1.2769783735275269F));
+  const MathVector rest = hn::Div(hn::Mul(ExpOfReduced(r), p), hn::MulAdd(Constant(2.0F), t, one));
+  const MathVector small = hn::IfThenZeroElse(hn::Gt(size, Constant(10.1F)), TimesPowerOfTwo(rest, reduced.n));
+  const MathVector far = hn::IfThenElse(hn::Lt(x, hn::Zero(MathTag())), hn::Sub(Constant(2.0F), small), small);
+  const MathVector near = hn::Sub(one, hn::CopySignToAbs(ErfNearZero(size), x));
+  return hn::IfThenElse(hn::Lt(size, Constant(0.5F)), near, far);
 }
 
 // Calls body(load, store) for whole vectors of [0, count) and then for the rest: load(p) reads those lanes of the run p of

@@ -37,6 +37,10 @@ void ErfRun(const float* in, float* out, int64_t count) {
   MapRun(in, out, count, [](MathVector x) HWY_ATTR { return Erf(x); });
 }
 
+void ErfcRun(const float* in, float* out, int64_t count) {
+  MapRun(in, out, count, [](MathVector x) HWY_ATTR { return Erfc(x); });
+}
+
 void ExpShiftedRun(const float* in, float shift, float* out, int64_t count) {
   const MathVector by = Constant(shift);
   MapRun(in, out, count, [=](MathVector x) HWY_ATTR { return Exp(hn::Sub(x, by)); });
@@ -55,6 +59,7 @@ FloatFunction Log1pOfFloats(Isa isa) { return WHERRY_SELECT(isa, Log1pRun); }
 FloatFunction SoftplusOfFloats(Isa isa) { return WHERRY_SELECT(isa, SoftplusRun); }
 FloatFunction SeluOfFloats(Isa isa) { return WHERRY_SELECT(isa, SeluRun); }
 FloatFunction ErfOfFloats(Isa isa) { return WHERRY_SELECT(isa, ErfRun); }
+FloatFunction ErfcOfFloats(Isa isa) { return WHERRY_SELECT(isa, ErfcRun); }
 
 void ExpOfShifted(const float* in, float shift, float* out, int64_t count, Isa isa) {
   WHERRY_SELECT(isa, ExpShiftedRun)(in, shift, out, count);

@@ -18,6 +18,7 @@ FloatFunction Log1pOfFloats(Isa isa);
 FloatFunction SoftplusOfFloats(Isa isa);
 FloatFunction SeluOfFloats(Isa isa);
 FloatFunction ErfOfFloats(Isa isa);
+FloatFunction ErfcOfFloats(Isa isa);
 
 // out[i] = exp(in[i] - shift).
 void ExpOfShifted(const float* in, float shift, float* out, int64_t count, Isa isa);

@@ -22,6 +22,7 @@ UNARY_FILES = {
     "cos.cc",
     "elu.cc",
     "erf.cc",
+    "erfc.cc",
     "exp.cc",
     "expm1.cc",
     "floor.cc",
@@ -90,6 +91,7 @@ def test_integers(op: str) -> None:
         ("Sin", 10.0, False, ROUNDING_ULPS),
         ("Cos", 10.0, False, ROUNDING_ULPS),
         ("Erf", 2.0, False, APPROXIMATE_ULPS),
+        ("Erfc", 3.0, False, APPROXIMATE_ULPS),
         ("Sigmoid", 8.0, False, APPROXIMATE_ULPS),
         ("Tanh", 2.0, False, APPROXIMATE_ULPS),
         ("Softplus", 8.0, False, APPROXIMATE_ULPS),
@@ -128,6 +130,7 @@ EXACT_VALUE: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "Log1p": np.log1p,
     "Rsqrt": lambda x: 1 / np.sqrt(x),
     "Erf": np.vectorize(math.erf),
+    "Erfc": np.vectorize(math.erfc),
     "Sigmoid": lambda x: 1 / (1 + np.exp(-x)),
     "Tanh": np.tanh,
     "Softplus": lambda x: np.logaddexp(0, x),
@@ -150,6 +153,7 @@ def test_accuracy(op: str, isa: int | None) -> None:
 # Largest errors as cpp/math/vmath-inl.h states them.
 STATED_ULPS = {
     "Erf": 1.3,
+    "Erfc": 2.7,
     "Exp": 1.3,
     "Expm1": 1.8,
     "Log": 0.8,

@@ -62,7 +62,7 @@ ALIASES = frozenset({
 
 _UNARY = [
     "Relu", "Relu6", "LeakyRelu", "Elu", "Selu", "Sigmoid", "Tanh", "Exp", "Log", "Log1p", "Expm1", "Sqrt",
-    "Rsqrt", "Square", "Neg", "Abs", "Floor", "Ceil", "Round", "Rint", "Sign", "Sin", "Cos", "Erf", "Softplus",
+    "Rsqrt", "Square", "Neg", "Abs", "Floor", "Ceil", "Round", "Rint", "Sign", "Sin", "Cos", "Erf", "Erfc", "Softplus",
     "Softsign", "Reciprocal", "Inv", "LogicalNot", "ClipByValue",
 ]
 _BINARY = [
