@@ -22,8 +22,8 @@ from wherry.ops.rules import (
     runtime_attrs,
 )
 from wherry.ops.suffixes import RUNTIME_TYPES, candidates, width_suffix
-from wherry.passes.recurrent_loop import LOOP_OPS
 from wherry.pack import float28
+from wherry.passes.recurrent_loop import LOOP_OPS
 from wherry.plan.chains import join_chains
 from wherry.plan.lifetimes import set_lifetimes
 from wherry.plan.order import choose_order
