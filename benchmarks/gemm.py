@@ -14,7 +14,7 @@ import numpy as np
 from wherry.graph import DType, TensorType
 from wherry.graph.values import ArrayValue, QuantizedValue, Value
 from wherry.pack.weights import pack_weight
-from wherry.runtime.single_kernel import time_kernel
+from wherry.runtime.single_kernel import isas, time_kernel
 
 
 @dataclass(frozen=True)
@@ -102,11 +102,9 @@ def key_suffix(suffix: str) -> str:
 
 
 def main() -> None:
-    from wherry import _native
-
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
-    parser.add_argument("--isa", type=int, nargs="+", default=[_native.best_isa()])
+    parser.add_argument("--isa", type=int, nargs="+", default=[max(isas().values())])
     parser.add_argument("--formats", nargs="+", default=["wf32", "wi8"], help="wf32 wf16 hf16 wi8 wmm2 ... wmm16")
     arguments = parser.parse_args()
     columns = [(i, f, t) for i in arguments.isa for f in arguments.formats for t in arguments.threads]
