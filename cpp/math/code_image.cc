@@ -10,9 +10,11 @@ namespace wherry::math {
 bool CodeImage::Fits(Isa isa) const {
   const auto plain = [](const WindowAxis& axis) { return axis.stride == 1 && axis.in > 0 && axis.out > 0; };
   constexpr int64_t kLimit = int64_t{1} << 30;  // of bytes: steps are int32
+  constexpr int64_t kMostPadded = 3;            // times the image: dilated filters may have more padding than image
   return plain(window.h) && plain(window.w) && channels % kCodeRowBytes == 0 &&
          window.h.filter * window.w.filter * (channels / kCodeRowBytes) <= kMostSteps && rows_of_line() % 16 == 0 &&
-         lines() < kLimit && line_bytes() < kLimit && image_bytes() < kLimit && CodeMultiplierFor(isa, 16).reads_images;
+         lines() < kLimit && line_bytes() < kLimit && image_bytes() < kLimit &&
+         image_bytes() <= kMostPadded * window.h.in * window.w.in * pixel_bytes() && CodeMultiplierFor(isa, 16).reads_images;
 }
 
 void CodeImage::FindSteps(int32_t* steps) const {
