@@ -36,6 +36,7 @@ from wherry.quantize import (
 )  # fmt: skip
 from wherry.quantize.apply import count_weight_bytes
 from wherry.quantize.bias import correct_biases, input_means
+from wherry.quantize.compensate import compensated_weights
 from wherry.quantize.differences import Outputs
 from wherry.quantize.static.apply import TOLERANCE, quantize_static
 from wherry.quantize.static.ranges import Calibration, parse_calibration
@@ -265,13 +266,15 @@ def _quantized(
     """Quantizes the weights, and makes products in whole numbers or halves where the scheme and the outputs say so.
 
     limit: how far that may move an output, relative to its largest value, before layers go back to floats. typical: the
-    reference's inputs are like those that the model will get, so that biases can be corrected on them.
+    reference's inputs are like those that the model will get, so that weights can be rounded and
+    biases corrected on them.
     A machine without half precision cannot measure what it does: then all layers that can get it.
     """
     constants = {name: node.value for name, node in graph.nodes.items() if node.value is not None}
     batches = reference.batches if scheme.integer and reference is not None and typical else []
     means = input_means(graph, lambda: batches) if batches else {}
-    report = quantize_weights(graph, scheme)
+    rounded = compensated_weights(graph, scheme, lambda: batches) if batches else {}
+    report = quantize_weights(graph, scheme, rounded=rounded)
     if not scheme.integer and not scheme.halves:
         return report
     layers = half_layers(graph) if scheme.halves else integer_layers(graph)

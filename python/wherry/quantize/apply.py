@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -117,10 +117,12 @@ def _elements(value: Value) -> int:
     return value.type.nbytes // value.type.dtype.size
 
 
-def quantize_weights(graph: Graph, scheme: WeightScheme, skip: Collection[str] = ()) -> QuantizeReport:
+def quantize_weights(
+    graph: Graph, scheme: WeightScheme, skip: Collection[str] = (), rounded: Mapping[str, QuantizedValue] | None = None
+) -> QuantizeReport:
     """Replaces the value of every quantizable constant by codes, but for those that are codes and those to skip.
 
-    The graph still converts to a GraphDef.
+    The graph still converts to a GraphDef. rounded: weights whose codes are known already.
 
     Depthwise filters [kh, kw, C, mult] get one range for each of the C * mult channels where the scheme is per channel
     and mult is 1; others one for each entry of the last dimension. As int8 they stay in float32: they are a hundredth
@@ -141,7 +143,7 @@ def quantize_weights(graph: Graph, scheme: WeightScheme, skip: Collection[str] =
         if scheme.per_channel and name in depthwise:
             axis = 2 if before.shape[3] == 1 else 3
         try:
-            value = quantize(before, scheme, axis)
+            value = rounded[name] if rounded and name in rounded else quantize(before, scheme, axis)
         except ValueError as error:
             message = f"{graph.name}: weight {name!r} cannot be quantized: {error}; mend it in the model"
             raise LoadError(message) from error
