@@ -147,9 +147,9 @@ class CodeProducts {
     if (shape.units % math::kPanelColumns != 0) {
       return context.Fail(Code::kCorrupt, "whole numbers need a multiple of 16 units; compile the layer in float arithmetic");
     }
-    plan->rows.rows = shape.chunk * shape.batch;
-    plan->rows.k = shape.inputs;
-    WHERRY_RETURN_IF_ERROR(ReadPlanes(context, &plan->rows.planes));
+    int planes = 1;
+    WHERRY_RETURN_IF_ERROR(ReadPlanes(context, &planes));
+    plan->rows = InputRows(shape, shape.chunk * shape.batch, planes);
     plan->input = PlanInput(context, plan->rows, shape);
     plan->state_bytes = StateRows(shape, shape.batch, plan->rows.planes).bytes();
     return Status::Ok();
@@ -168,17 +168,23 @@ class CodeProducts {
     state_.first_group = shape.inputs / math::kQuad;
     float* const input_sums = reinterpret_cast<float*>(scratch);
     float* const state_sums = reinterpret_cast<float*>(scratch + SumBytes(shape));
-    const RowCodes ones = StateRows(shape, 1, 1);
+    // Packs have the sums of whole columns: one share is found here, the other is the rest. The input's weights are needed
+    // next, so finding their sums also fetches them.
+    const bool of_input = shape.inputs <= shape.units;
+    const math::QuadMatrix& summed = of_input ? input_ : state_;
+    float* const found = of_input ? input_sums : state_sums;
+    float* const rest = of_input ? state_sums : input_sums;
+    const RowCodes ones = of_input ? InputRows(shape, 1, 1) : StateRows(shape, 1, 1);
     std::memset(ones.codes(scratch_), 0, static_cast<size_t>(ones.stride()));
-    std::memset(ones.codes(scratch_) + ones.leading, 1, static_cast<size_t>(shape.units));
+    std::memset(ones.codes(scratch_) + ones.leading, 1, static_cast<size_t>(ones.k));
     // Each thread reads what it will multiply.
     context.threads().ForEach(split.unit_parts, [&](int64_t index, int) {
       const RecurrentPart part = split.part(index);
       for (int64_t gate = 0; gate < kLstmGates; ++gate) {
         const int64_t first = gate * shape.units + part.unit_begin;
-        math::SumColumns(state_, ones.View(scratch_), first / math::kPanelColumns, part.units() / math::kPanelColumns,
-                         context.isa(), state_sums);
-        for (int64_t i = first; i < first + part.units(); ++i) input_sums[i] = input_.sums[i] - state_sums[i];
+        math::SumColumns(summed, ones.View(scratch_), first / math::kPanelColumns, part.units() / math::kPanelColumns,
+                         context.isa(), found);
+        for (int64_t i = first; i < first + part.units(); ++i) rest[i] = summed.sums[i] - found[i];
       }
     });
     input_.sums = input_sums;
@@ -257,6 +263,13 @@ class CodeProducts {
  private:
   static math::CodeGemmPlan PlanInput(const KernelContext& context, const RowCodes& rows, const LstmShape& shape) {
     return math::PlanCodeGemm(rows.rows, rows.k, shape.columns(), {rows.planes, 1}, false, context.isa(), context.num_threads());
+  }
+  static RowCodes InputRows(const LstmShape& shape, int64_t rows, int planes) {
+    RowCodes codes;
+    codes.rows = rows;
+    codes.k = shape.inputs;
+    codes.planes = planes;
+    return codes;
   }
   static RowCodes StateRows(const LstmShape& shape, int64_t rows, int planes) {
     RowCodes codes;
