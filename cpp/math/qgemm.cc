@@ -454,18 +454,19 @@ void RunTask(const CodeGemmPlan& plan, const CodeRows& a, const QuadMatrix& b, c
       multiplier.multiply(block);
       store(sums, block.panels * kPanelColumns, (row + r) / a.planes, block.rows / a.planes, column, columns);
     };
+    const int64_t ahead = plan.near ? 0 : shape.panels * block.panel_stride;
     // What is small enough for the caches comes again and again: a few panels, or all of them so that rows of C are
     // written from left to right.
     const bool keeps_b = (panel_end - panel_begin) * block.panel_stride <= kKeptBytes;
     if (keeps_b) {
-      block.prefetch = row == row_begin ? shape.panels * block.panel_stride : 0;  // they may come from memory the first time
+      block.prefetch = row == row_begin ? ahead : 0;  // they may come from memory the first time
       for (int64_t r = 0; r < held; r += shape.rows) {
         for (int64_t panel = panel_begin; panel < panel_end; panel += shape.panels) run(panel, r);
         block.prefetch = 0;
       }
     } else {
       for (int64_t panel = panel_begin; panel < panel_end; panel += shape.panels) {
-        block.prefetch = shape.panels * block.panel_stride;
+        block.prefetch = ahead;
         for (int64_t r = 0; r < held; r += shape.rows) {
           run(panel, r);
           block.prefetch = 0;

@@ -13,6 +13,7 @@
 namespace wherry::kernels {
 
 inline constexpr int kLstmGates = 4;
+inline constexpr int64_t kNearBytes = 1 << 20;  // of weights in 8 bits, which are still near after they were read once
 
 struct LstmShape {
   int64_t steps = 0;
@@ -168,9 +169,8 @@ class CodeProducts {
     state_.first_group = shape.inputs / math::kQuad;
     float* const input_sums = reinterpret_cast<float*>(scratch);
     float* const state_sums = reinterpret_cast<float*>(scratch + SumBytes(shape));
-    // Packs have the sums of whole columns: one share is found here, the other is the rest. The input's weights are needed
-    // next, so finding their sums also fetches them.
-    const bool of_input = shape.inputs <= shape.units;
+    // Packs have the sums of whole columns: one share is found here, the other is the rest.
+    const bool of_input = SumsInput(shape);
     const math::QuadMatrix& summed = of_input ? input_ : state_;
     float* const found = of_input ? input_sums : state_sums;
     float* const rest = of_input ? state_sums : input_sums;
@@ -262,8 +262,13 @@ class CodeProducts {
 
  private:
   static math::CodeGemmPlan PlanInput(const KernelContext& context, const RowCodes& rows, const LstmShape& shape) {
-    return math::PlanCodeGemm(rows.rows, rows.k, shape.columns(), {rows.planes, 1}, false, context.isa(), context.num_threads());
+    math::CodeGemmPlan plan = math::PlanCodeGemm(rows.rows, rows.k, shape.columns(), {rows.planes, 1}, false, context.isa(),
+                                                 context.num_threads());
+    plan.near = SumsInput(shape) && rows.k * shape.columns() <= kNearBytes;
+    return plan;
   }
+  // Which weights' columns are summed: the input's where there are no more of them. They are needed next, so that fetches them.
+  static bool SumsInput(const LstmShape& shape) { return shape.inputs <= shape.units; }
   static RowCodes InputRows(const LstmShape& shape, int64_t rows, int planes) {
     RowCodes codes;
     codes.rows = rows;
