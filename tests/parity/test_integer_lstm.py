@@ -13,8 +13,8 @@ from weights import make_weight
 from wherry.graph.values import QuantizedValue
 from wherry.pack.weights import pack_weight
 
-# steps, batch, inputs, units: inputs that end inside of a group of four rows, more of them than units, more steps than a
-# chunk, rows of which a few are left
+# steps, batch, inputs, units: inputs that end inside of a group of four rows, more of them than units, more steps than
+# a chunk, rows of which a few are left
 SIZES = [
     *((3, 1, 8, 16), (5, 2, 7, 32), (140, 1, 33, 48), (2, 9, 1, 16), (1, 1, 6, 64), (4, 1, 6, 256)),
     *((6, 2, 70, 32), (67, 1, 21, 16)),
