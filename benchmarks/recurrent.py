@@ -25,7 +25,7 @@ def step_seconds(units: int, suffix: str, threads: int) -> float:
     value = weight((INPUTS + units, 4 * units), suffix.replace("di8", "wi8").replace("wf28", "wf32"), 1)
     if isinstance(value, ArrayValue):  # as large as a layer's are: it matters to weights of 28 bits
         value = ArrayValue(value.array * np.float32(0.05))
-    stored = pack_recurrent(value) if suffix == "wf28" else pack_weight("MatMul", value)
+    stored = pack_recurrent(value) if suffix in ("wf28", "di8") else pack_weight("MatMul", value)
     state, none = np.ones((1, units), np.float32), np.zeros(units, np.float32)
 
     def seconds(steps: int) -> float:

@@ -78,7 +78,7 @@ def _branch(source: Sections, meta: Metadata, branch: int) -> None:
     ints, indexes = source[SectionKind.INTS], source[SectionKind.INDEXES]
     owner_shift = {Place.SEGMENT: segments, Place.EXTERNAL: inputs}
     for row in source[SectionKind.QUANTS]:
-        fields = ("format", "bits", "axis", "channels", "scale", "offset")
+        fields = ("format", "bits", "axis", "split", "channels", "scale", "offset")
         meta.add(SectionKind.QUANTS, *(int(row[field]) for field in fields))
     for row in source[SectionKind.TENSORS]:
         dims = meta.ints(ints[row["dims"] : row["dims"] + row["rank"]].tolist())

@@ -454,7 +454,7 @@ void RunTask(const CodeGemmPlan& plan, const CodeRows& a, const QuadMatrix& b, c
       multiplier.multiply(block);
       store(sums, block.panels * kPanelColumns, (row + r) / a.planes, block.rows / a.planes, column, columns);
     };
-    const int64_t ahead = plan.near ? 0 : shape.panels * block.panel_stride;
+    const int64_t ahead = shape.panels * block.panel_stride;
     // What is small enough for the caches comes again and again: a few panels, or all of them so that rows of C are
     // written from left to right.
     const bool keeps_b = (panel_end - panel_begin) * block.panel_stride <= kKeptBytes;

@@ -76,7 +76,6 @@ struct CodeGemmPlan {
   int64_t column_parts = 0;
   int64_t block_rows = 0;  // rows of bytes that a task holds at a time
   bool copies = false;     // rows are made, or do not lie as the multiplier wants them
-  bool near = false;       // B has just been read, and caches keep it: set by the plan's owner. Else it is asked for ahead
   Isa isa = Isa::kPortable;
   int unit = 1;            // panels of B that make up 16 columns of C
   size_t scratch_bytes = 0;  // for each task that runs at the same time, aligned to 64

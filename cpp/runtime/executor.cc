@@ -40,6 +40,7 @@ void BindQuantization(const format::QuantRecord& record, const std::byte* segmen
   quant->format = static_cast<WeightFormat>(record.format);
   quant->bits = record.bits;
   quant->axis = record.axis;
+  quant->split = record.split;
   quant->channels = static_cast<int64_t>(record.channels);
   const auto at = [segment](uint64_t offset) {
     return segment == nullptr || offset == format::kNone64 ? nullptr
@@ -249,7 +250,7 @@ void Executor::GuardStep(uint64_t s, bool close) {
     const Tensor& tensor = *step.tensors[k];
     const auto channels = static_cast<uint64_t>(tensor.quant.channels);
     const auto scales = static_cast<size_t>(ScaleBytes(channels));
-    const auto offsets = static_cast<size_t>(OffsetBytes(tensor.quant.format, channels));
+    const auto offsets = static_cast<size_t>(OffsetBytes(tensor.quant.format, tensor.quant.split, channels));
     guard::Open(tensor.data, static_cast<size_t>(tensor.bytes));
     if (tensor.quant.scale != nullptr) guard::Open(tensor.quant.scale, scales);
     if (tensor.quant.offset != nullptr) guard::Open(tensor.quant.offset, offsets);

@@ -130,6 +130,9 @@ Status Pack::CheckQuant(const format::TensorRecord& tensor, ErrorSink& errors) c
   if (kind == WeightFormat::kInt16 && layout != Layout::kQuads) {
     return Corrupt(errors, "a weight with codes of 16 bits does not lie in quads");
   }
+  if (quant.split != 0 && (kind != WeightFormat::kInt8 || layout != Layout::kQuads)) {
+    return Corrupt(errors, "a weight that is not of int8 in quads has sums of some rows");
+  }
   if (kind == WeightFormat::kFloat28 && layout != Layout::kPanels) {
     return Corrupt(errors, "a weight of 28 bits does not lie in panels");
   }
@@ -142,7 +145,7 @@ Status Pack::CheckQuant(const format::TensorRecord& tensor, ErrorSink& errors) c
   if (quant.channels == 0 || quant.channels > segment_bytes) return Corrupt(errors, "a quantization has too many channels");
   const uint64_t bytes = ScaleBytes(quant.channels);
   if (quant.scale % 4 != 0 || !InRange(quant.scale, bytes, segment_bytes)) return Corrupt(errors, "scales lie outside");
-  const uint64_t offset_bytes = OffsetBytes(kind, quant.channels);
+  const uint64_t offset_bytes = OffsetBytes(kind, quant.split, quant.channels);
   if (quant.offset != format::kNone64 && (quant.offset % 4 != 0 || !InRange(quant.offset, offset_bytes, segment_bytes))) {
     return Corrupt(errors, "offsets lie outside");
   }

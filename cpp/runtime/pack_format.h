@@ -88,7 +88,8 @@ struct TensorRecord {
 static_assert(sizeof(TensorRecord) == 40);
 
 struct QuantRecord {
-  uint8_t format, bits, axis, reserved[5];
+  uint8_t format, bits, axis, reserved;
+  uint32_t split;  // int8 in quads: behind the sums of columns are those of their first `split` rows; 0: only of columns
   uint64_t channels;
   uint64_t scale;   // float32 array in the tensor's segment, from its start; kNone64 where there is none
   uint64_t offset;  // likewise

@@ -85,17 +85,18 @@ struct Quantization {
   WeightFormat format = WeightFormat::kPlain;
   uint8_t bits = 0;            // minmax: 2 to 16; int8: 8; float16, int16: 16; float28: 28
   uint8_t axis = 0;            // the dimension that channels run along
+  uint32_t split = 0;          // int8 in quads: rows that have sums of their own; else 0
   int64_t channels = 0;        // scale and offset have this many entries, padded with zeros to a multiple of 16
   const float* scale = nullptr;   // null for float16 and float28
   // minmax; in quads and tap quads the sum of each channel's codes, of int16 those of high bytes and, behind their padding,
-  // those of low ones; else null
+  // those of low ones; with a split, behind the padding, the sums of each channel's first `split` codes; else null
   const float* offset = nullptr;
 };
 
 // Bytes of the two arrays.
 constexpr uint64_t ScaleBytes(uint64_t channels) { return (channels + 15) / 16 * 16 * sizeof(float); }
-constexpr uint64_t OffsetBytes(WeightFormat format, uint64_t channels) {
-  return (format == WeightFormat::kInt16 ? 2 : 1) * ScaleBytes(channels);
+constexpr uint64_t OffsetBytes(WeightFormat format, uint32_t split, uint64_t channels) {
+  return (format == WeightFormat::kInt16 || split != 0 ? 2 : 1) * ScaleBytes(channels);
 }
 
 struct Tensor {

@@ -17,6 +17,7 @@ from wherry import _native
 from wherry.errors import PackError, RuntimeFailure
 from wherry.pack import format as fmt
 from wherry.pack.format import SectionKind
+from wherry.pack.stored import Layout
 
 
 @pytest.fixture(scope="module")
@@ -162,11 +163,25 @@ def _set(pack: bytes, kind: SectionKind, row: int, field: str, value: int) -> by
         (SectionKind.OUTPUTS, "tensor", 0xFFFFFFFF), (SectionKind.PLAN, "arena_bytes", 0),
         (SectionKind.PLAN, "arena_bytes", 1 << 60), (SectionKind.QUANTS, "channels", 1 << 60),
         (SectionKind.QUANTS, "scale", 1 << 60), (SectionKind.QUANTS, "format", 77), (SectionKind.QUANTS, "bits", 1),
+        (SectionKind.QUANTS, "split", 1),
     ],
 )
 def test_metadata_that_points_outside(pack: bytes, kind: SectionKind, field: str, value: int) -> None:
     with pytest.raises(PackError, match=r"damaged|step '"):
         wherry.Executor(_set(pack, kind, 0, field, value))
+
+
+def test_sums_of_some_rows_lie_in_the_segment(tmp_path: Path) -> None:
+    parts = PackBytes(support.pack(tmp_path, quantize="int8").read_bytes())
+    tensors, quants = parts.tables[SectionKind.TENSORS], parts.tables[SectionKind.QUANTS]
+    tensor = next(t for t in tensors if t["quant"] != fmt.NONE and t["layout"] == Layout.QUADS)
+    quant = quants[int(tensor["quant"]) : int(tensor["quant"]) + 1]
+    end = int(parts.tables[SectionKind.SEGMENTS][int(tensor["owner"])]["bytes"])
+    quant["offset"] = end - 4 * fmt.align(int(quant["channels"][0]), 16)  # what lies there is no matter
+    wherry.Executor(parts.bytes())
+    quant["split"] = 1
+    with pytest.raises(PackError, match="offsets lie outside"):
+        wherry.Executor(parts.bytes())
 
 
 def test_a_partition_may_not_give_back_what_stays(pack: bytes) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from wherry.graph import ArrayValue, DType, QuantizedValue, TensorType, Value
 from wherry.ops.rules import WeightUse
-from wherry.pack.weights import pack_row_major, pack_weight
+from wherry.pack.weights import pack_recurrent, pack_row_major, pack_weight
 from wherry.plan.weight_size import part_sizes
 
 
@@ -67,3 +67,11 @@ def test_sizes_of_depthwise_filters_in_whole_numbers(shape: tuple[int, ...]) -> 
     value = quantized(shape, "int8", 8)
     taps = pack_weight("QLinearDepthwiseConv2d", value)
     assert part_sizes(value, WeightUse.TAPS) == [*padded(taps.scale), *padded(taps.offset), len(taps.data)]
+
+
+@pytest.mark.parametrize("shape", [(16 + 16, 64), (7 + 32, 128), (48, 192)])
+def test_sizes_of_lstms_in_whole_numbers(shape: tuple[int, int]) -> None:
+    value = quantized(shape, "int8", 8)
+    stored = pack_recurrent(value)
+    assert stored.split == shape[0] - shape[1] // 4
+    assert part_sizes(value, WeightUse.RECURRENT) == [*padded(stored.scale), *padded(stored.offset), len(stored.data)]

@@ -73,6 +73,7 @@ void Fill(const py::dict& from, Held& to) {
     tensor.quant.axis = static_cast<uint8_t>(from["axis"].cast<int>());
     to.scale = Padded(from["scale"]);
     to.offset = Padded(from["offset"]);
+    tensor.quant.split = from["split"].cast<uint32_t>();
     tensor.quant.channels = from["channels"].cast<int64_t>();
     tensor.quant.scale = to.scale.empty() ? nullptr : to.scale.data();
     tensor.quant.offset = to.offset.empty() ? nullptr : to.offset.data();

@@ -13,7 +13,6 @@
 namespace wherry::kernels {
 
 inline constexpr int kLstmGates = 4;
-inline constexpr int64_t kNearBytes = 1 << 20;  // of weights in 8 bits, which are still near after they were read once
 
 struct LstmShape {
   int64_t steps = 0;
@@ -140,6 +139,7 @@ class CodeProducts {
     math::CodeGemmPlan input;
     RowCodes rows;  // of the input
     size_t state_bytes = 0;  // codes of the state, for each part
+    bool split = false;      // the pack has sums of the input's rows
   };
 
   static Status Prepare(const PrepareContext& context, int w, WeightFormat, const LstmShape& shape, const RecurrentSplit&,
@@ -153,42 +153,31 @@ class CodeProducts {
     plan->rows = InputRows(shape, shape.chunk * shape.batch, planes);
     plan->input = PlanInput(context, plan->rows, shape);
     plan->state_bytes = StateRows(shape, shape.batch, plan->rows.planes).bytes();
+    const uint32_t split = context.input(w).quant.split;
+    if (split != 0 && static_cast<int64_t>(split) != shape.inputs) {
+      return context.Fail(Code::kCorrupt, "weight %d has sums of %u rows, but the input has %lld", w, split,
+                          static_cast<long long>(shape.inputs));
+    }
+    plan->split = split != 0;
     return Status::Ok();
   }
   static size_t ScratchBytes(const Plan& plan, const LstmShape& shape, const RecurrentSplit& split, int threads) {
     const size_t input = plan.rows.bytes() + CodeGemmScratchBytes(plan.input, threads);
     const size_t recurrent = plan.state_bytes * static_cast<size_t>(split.count());
-    return 2 * SumBytes(shape) + (input > recurrent ? input : recurrent);
+    return SumArrays(plan) * SumBytes(shape) + (input > recurrent ? input : recurrent);
   }
 
   CodeProducts(const RunContext& context, const Plan& plan, const LstmShape& shape, const RecurrentSplit& split,
                const LstmWeights& weights, std::byte* scratch)
-      : context_(context), plan_(plan), shape_(shape), scratch_(scratch + 2 * SumBytes(shape)), bias_(weights.bias) {
+      : context_(context), plan_(plan), shape_(shape), scratch_(scratch + SumArrays(plan) * SumBytes(shape)), bias_(weights.bias) {
     input_ = QuadsOf(weights.w, shape.inputs + shape.units, shape.columns());
     state_ = input_;
     state_.first_group = shape.inputs / math::kQuad;
-    float* const input_sums = reinterpret_cast<float*>(scratch);
-    float* const state_sums = reinterpret_cast<float*>(scratch + SumBytes(shape));
-    // Packs have the sums of whole columns: one share is found here, the other is the rest.
-    const bool of_input = SumsInput(shape);
-    const math::QuadMatrix& summed = of_input ? input_ : state_;
-    float* const found = of_input ? input_sums : state_sums;
-    float* const rest = of_input ? state_sums : input_sums;
-    const RowCodes ones = of_input ? InputRows(shape, 1, 1) : StateRows(shape, 1, 1);
-    std::memset(ones.codes(scratch_), 0, static_cast<size_t>(ones.stride()));
-    std::memset(ones.codes(scratch_) + ones.leading, 1, static_cast<size_t>(ones.k));
-    // Each thread reads what it will multiply.
-    context.threads().ForEach(split.unit_parts, [&](int64_t index, int) {
-      const RecurrentPart part = split.part(index);
-      for (int64_t gate = 0; gate < kLstmGates; ++gate) {
-        const int64_t first = gate * shape.units + part.unit_begin;
-        math::SumColumns(summed, ones.View(scratch_), first / math::kPanelColumns, part.units() / math::kPanelColumns,
-                         context.isa(), found);
-        for (int64_t i = first; i < first + part.units(); ++i) rest[i] = summed.sums[i] - found[i];
-      }
-    });
-    input_.sums = input_sums;
-    state_.sums = state_sums;
+    const float* const all = input_.sums;
+    float* const of_state = reinterpret_cast<float*>(scratch);
+    input_.sums = plan.split ? all + shape.columns() : SumInput(split, reinterpret_cast<float*>(scratch + SumBytes(shape)));
+    for (int64_t i = 0; i < shape.columns(); ++i) of_state[i] = all[i] - input_.sums[i];
+    state_.sums = of_state;
   }
 
   void Input(const float* x, int64_t count, float* gates) const {
@@ -261,14 +250,24 @@ class CodeProducts {
   };
 
  private:
-  static math::CodeGemmPlan PlanInput(const KernelContext& context, const RowCodes& rows, const LstmShape& shape) {
-    math::CodeGemmPlan plan = math::PlanCodeGemm(rows.rows, rows.k, shape.columns(), {rows.planes, 1}, false, context.isa(),
-                                                 context.num_threads());
-    plan.near = SumsInput(shape) && rows.k * shape.columns() <= kNearBytes;
-    return plan;
+  // Sums of the input's weights' columns, for packs without them. Each thread reads what it will multiply.
+  const float* SumInput(const RecurrentSplit& split, float* sums) const {
+    const RowCodes ones = InputRows(shape_, 1, 1);
+    std::memset(ones.codes(scratch_), 0, static_cast<size_t>(ones.stride()));
+    std::memset(ones.codes(scratch_), 1, static_cast<size_t>(ones.k));
+    context_.threads().ForEach(split.unit_parts, [&](int64_t index, int) {
+      const RecurrentPart part = split.part(index);
+      for (int64_t gate = 0; gate < kLstmGates; ++gate) {
+        const int64_t first = gate * shape_.units + part.unit_begin;
+        math::SumColumns(input_, ones.View(scratch_), first / math::kPanelColumns, part.units() / math::kPanelColumns,
+                         context_.isa(), sums);
+      }
+    });
+    return sums;
   }
-  // Which weights' columns are summed: the input's where there are no more of them. They are needed next, so that fetches them.
-  static bool SumsInput(const LstmShape& shape) { return shape.inputs <= shape.units; }
+  static math::CodeGemmPlan PlanInput(const KernelContext& context, const RowCodes& rows, const LstmShape& shape) {
+    return math::PlanCodeGemm(rows.rows, rows.k, shape.columns(), {rows.planes, 1}, false, context.isa(), context.num_threads());
+  }
   static RowCodes InputRows(const LstmShape& shape, int64_t rows, int planes) {
     RowCodes codes;
     codes.rows = rows;
@@ -284,6 +283,7 @@ class CodeProducts {
     codes.planes = planes;
     return codes;
   }
+  static size_t SumArrays(const Plan& plan) { return plan.split ? 1 : 2; }
   static size_t SumBytes(const LstmShape& shape) { return Align64(static_cast<size_t>(shape.columns()) * sizeof(float)); }
 
   const RunContext& context_;

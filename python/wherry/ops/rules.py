@@ -24,7 +24,7 @@ class WeightUse(enum.Enum):
 
     PLAIN = "plain"  # row-major, in the tensor's own type
     MATRIX = "matrix"  # [K, N] in panels
-    RECURRENT = "recurrent"  # [inputs + units, 4 * units] of an LSTM, those of the state in 28 bits (pack/float28.py)
+    RECURRENT = "recurrent"  # [inputs + units, 4 * units] of an LSTM, in 28 bits or for whole numbers (pack_recurrent)
     MATRIX_TRANSPOSED = "matrix_transposed"  # the graph holds [N, K]
     FILTER = "filter"  # [kh, kw, in, out] in panels, as [kh * kw * in, out]
     DEPTHWISE = "depthwise"  # [kh, kw, C, multiplier] in panels, as [kh * kw, C * multiplier]
@@ -118,6 +118,8 @@ RULES: dict[str, OpRule] = {
     "GRUSequence": OpRule(weights={2: WeightUse.MATRIX, 3: WeightUse.MATRIX}, unused_outputs=True),
 }
 _DEFAULT = OpRule()
+
+LSTMS = frozenset({"BlockLSTM", "BlockLSTMV2", "LSTMBlockCell"})
 
 
 def rule_for(op: str) -> OpRule:

@@ -62,8 +62,8 @@ TENSOR = np.dtype([
     ("owner", "<u4"), ("quant", "<u4"), ("offset", "<u8"), ("bytes", "<u8"),
 ])
 QUANT = np.dtype([
-    ("format", "u1"), ("bits", "u1"), ("axis", "u1"), ("reserved", "u1", 5), ("channels", "<u8"), ("scale", "<u8"),
-    ("offset", "<u8"),
+    ("format", "u1"), ("bits", "u1"), ("axis", "u1"), ("reserved", "u1"), ("split", "<u4"), ("channels", "<u8"),
+    ("scale", "<u8"), ("offset", "<u8"),
 ])
 ATTRIBUTE = np.dtype([
     ("name", _STRING), ("kind", "u1"), ("reserved", "u1", 3), ("size", "<u4"), ("value", "<u8"),

@@ -29,6 +29,7 @@ class PackQuant:
     format: WeightFormat
     bits: int
     axis: int
+    split: int
     channels: int
 
 
@@ -63,7 +64,7 @@ class PackTensor:
         if self.quant is not None:
             arrays = {WeightFormat.INT8: 1, WeightFormat.MINMAX: 2}.get(self.quant.format, 0)
             if self.layout.has_sums:
-                arrays = 3 if self.quant.format is WeightFormat.INT16 else 2
+                arrays = 3 if self.quant.format is WeightFormat.INT16 or self.quant.split else 2
         channels = self.quant.channels if self.quant is not None else 0
         return fmt.align(self.nbytes, fmt.TENSOR_ALIGNMENT) + 4 * arrays * fmt.align(channels, 16)
 
@@ -290,7 +291,8 @@ class _Metadata:
 
     @staticmethod
     def _quant(row: np.void) -> PackQuant:
-        return PackQuant(WeightFormat(int(row["format"])), int(row["bits"]), int(row["axis"]), int(row["channels"]))
+        numbers = (int(row[field]) for field in ("bits", "axis", "split", "channels"))
+        return PackQuant(WeightFormat(int(row["format"])), *numbers)
 
     def _tensor(self, row: np.void, quants: list[PackQuant]) -> PackTensor:
         quant = int(row["quant"])

@@ -43,7 +43,8 @@ class StoredWeight:
     plain 0.
     scale and offset: float32, one per channel, not padded; the channels run along dimension `axis`
     (see pack/weights.py). In quads and tap quads, offset holds the sum of each channel's codes, of int16 those of high
-    bytes, padded, and those of low ones.
+    bytes, padded, and those of low ones. With a split (int8 in quads) it holds the sums of all codes, padded, and those
+    of each channel's first `split` codes.
     """
 
     data: bytes
@@ -53,6 +54,7 @@ class StoredWeight:
     bits: int = 0
     axis: int = 0
     channels: int = 0
+    split: int = 0
     scale: np.ndarray | None = None
     offset: np.ndarray | None = None
     dtype: DType = DType.FLOAT

@@ -44,6 +44,7 @@ _FORMATS = {
     "float16": WeightFormat.FLOAT16, "int8": WeightFormat.INT8, "int16": WeightFormat.INT16,
     "minmax": WeightFormat.MINMAX,
 }  # fmt: skip
+_LSTM_GATES = 4
 _HIGH_STEP = 255  # kHighStep of cpp/math/qgemm.h
 _SCALED = (WeightFormat.INT8, WeightFormat.INT16, WeightFormat.MINMAX)
 
@@ -129,7 +130,18 @@ def pack_row_major(value: Value, name: str = "weight") -> StoredWeight:
 
 
 def pack_recurrent(value: Value) -> StoredWeight:
-    """An LSTM's float32 weight [inputs + units, 4 * units], that of the state in 28 bits: units a multiple of 16."""
+    """An LSTM's weight [inputs + units, 4 * units], with units a multiple of 16.
+
+    int8 has sums of the input's rows beside those of whole columns; of float32 those of the state are in 28 bits.
+    """
+    if isinstance(value, QuantizedValue):
+        stored = pack_weight("MatMul", value)
+        assert stored.offset is not None
+        rows, columns = stored.shape
+        stored.split = rows - columns // _LSTM_GATES
+        sums = value.codes[: stored.split].sum(axis=0, dtype=np.int64).astype(np.float32)
+        stored.offset = np.concatenate([stored.offset, sums])
+        return stored
     weight = np.ascontiguousarray(value.numpy())
     return StoredWeight(
         pack_float28(weight), weight.shape, Layout.PANELS, WeightFormat.FLOAT28, 28, axis=1, channels=weight.shape[1]

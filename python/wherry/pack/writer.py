@@ -277,15 +277,15 @@ class _Writer:
         if tensor.weight is not None:
             place = Place.SEGMENT
             if self.dry:
-                quant = meta.add(SectionKind.QUANTS, 0, 0, 0, 0, 0, 0) if _is_quantized(tensor.weight) else fmt.NONE
+                quant = meta.add(SectionKind.QUANTS, 0, 0, 0, 0, 0, 0, 0) if _is_quantized(tensor.weight) else fmt.NONE
             else:
                 placed = self.placed[id(tensor.weight)]
                 stored = placed.stored
                 owner, offset, nbytes, layout = placed.segment, placed.offset, placed.nbytes, int(stored.layout)
                 if stored.format:
                     quant = meta.add(
-                        SectionKind.QUANTS, int(stored.format), stored.bits, stored.axis, stored.channels, placed.scale,
-                        placed.zero,
+                        SectionKind.QUANTS, int(stored.format), stored.bits, stored.axis, stored.split, stored.channels,
+                        placed.scale, placed.zero,
                     )
         elif tensor.storage is not None:
             nbytes = tensor.span

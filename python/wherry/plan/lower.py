@@ -14,6 +14,7 @@ from wherry.ops.rules import (
     ACTIVATION_BITS,
     ALIASES,
     HALF_LIMIT,
+    LSTMS,
     REDUCED,
     OpRule,
     WeightUse,
@@ -192,6 +193,8 @@ class _Lowering:
         kernel = None
         if formats in _REDUCED and node.attrs.get(REDUCED):
             kernel = self.kernels.find(op, f"{in_types[min(rule.weights)].short}_{_REDUCED[formats]}", node.attrs)
+            if kernel is not None and formats == "wi8" and op in LSTMS:
+                uses.update(dict.fromkeys(rule.weights, WeightUse.RECURRENT))
         if kernel is None and formats:
             computes = DType.UINT8 if in_types[0] is DType.UINT8 else in_types[min(rule.weights)]
             kernel = self.kernels.find(op, f"{computes.short}_{formats}", node.attrs)

@@ -15,7 +15,7 @@ TAP_CHANNELS = 64
 
 def matrix_shape(shape: tuple[int, ...], use: WeightUse) -> tuple[int, int]:
     """(K, N) of a weight that is stored in panels."""
-    if use is WeightUse.MATRIX:
+    if use in (WeightUse.MATRIX, WeightUse.RECURRENT):
         return math.prod(shape[:-1]), shape[-1]
     if use is WeightUse.MATRIX_TRANSPOSED:
         return math.prod(shape[1:]), shape[0]
@@ -37,7 +37,7 @@ def in_quads(value: Value, use: WeightUse) -> bool:
 def part_sizes(value: Value, use: WeightUse) -> list[int]:
     """Bytes of what a weight puts into its segment, in order: scales, offsets or sums (where it has them), elements."""
     shape = tuple(int(d or 0) for d in value.type.shape or ())
-    if use is WeightUse.RECURRENT:
+    if use is WeightUse.RECURRENT and not isinstance(value, QuantizedValue):
         return [float28.stored_size(value.numpy())]
     if use in (WeightUse.PLAIN, WeightUse.ROWS):
         elements = math.prod(shape)
@@ -57,6 +57,7 @@ def part_sizes(value: Value, use: WeightUse) -> list[int]:
         return [elements * value.type.dtype.size]
     arrays = {"float16": 0, "int8": 1, "minmax": 2, "int16": 1}[value.format]
     sums = value.bits // 8 if in_quads(value, use) else 0  # of each plane of bytes
+    sums += use is WeightUse.RECURRENT  # of the input's rows
     whole_bytes = value.bits in (8, 16)  # in rows these stand one after another, other codes in groups of 16
     size = elements * value.bits // 8 if whole_bytes else 2 * value.bits * _groups(elements)
     array = 4 * PANEL * _groups(channels)

@@ -15,14 +15,13 @@ from dataclasses import dataclass, field
 
 from wherry.graph import Graph, Node, QuantizedValue, Value
 from wherry.ops.catalog import catalog
-from wherry.ops.rules import ACTIVATION_BITS, REDUCED, WeightUse, composite_op, rule_for
+from wherry.ops.rules import ACTIVATION_BITS, LSTMS, REDUCED, WeightUse, composite_op, rule_for
 from wherry.pack.stored import PANEL_WIDTH
 from wherry.quantize.differences import Outputs, likely_difference, likely_of_rms, rms_difference
 from wherry.quantize.formats import FLOAT16, INT16, WeightScheme, quantize
 from wherry.quantize.layer_cost import DYNAMIC, FLOATS, WIDE, WIDEST, LayerCost, kind_of
 from wherry.quantize.search import Choices, Forms, search
 
-_RECURRENT = frozenset({"BlockLSTM", "BlockLSTMV2", "LSTMBlockCell"})
 MAX_DEPTH = 65536  # rows of a weight for which no sum of products of codes leaves int32 (cpp/math/qgemm.h)
 
 
@@ -58,7 +57,7 @@ def _fits(graph: Graph, node: Node) -> bool:
                 return False
         elif use is not WeightUse.MATRIX:
             return False
-        if node.op in _RECURRENT and shape[1] % (4 * PANEL_WIDTH) != 0:  # gates begin with a panel
+        if node.op in LSTMS and shape[1] % (4 * PANEL_WIDTH) != 0:  # gates begin with a panel
             return False
         if math.prod(shape) // max(shape[0 if node.attrs.get("transpose_b") else -1], 1) > MAX_DEPTH:
             return False
@@ -210,7 +209,7 @@ class _Trials:
         weights = set(self._weights(group))
         names = {layer.name for layer in group}
         readers = (node for node in self.graph.nodes.values() if any(ref.node in weights for ref in node.inputs))
-        return not any(layer.op in _RECURRENT for layer in group) and all(node.name in names for node in readers)
+        return not any(layer.op in LSTMS for layer in group) and all(node.name in names for node in readers)
 
     def outputs(self, forms: Forms) -> Outputs:
         self.take(forms)

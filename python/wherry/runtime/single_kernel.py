@@ -90,6 +90,7 @@ def _packed(inputs: Sequence[Input]) -> list[dict[str, Any]]:
                     "format": int(value.format),
                     "bits": value.bits,
                     "axis": value.axis,
+                    "split": value.split,
                     "channels": value.channels,
                     "scale": value.scale,
                     "offset": value.offset,
