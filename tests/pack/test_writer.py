@@ -76,12 +76,13 @@ def test_a_full_disk_leaves_the_old_pack(
 ) -> None:
     old = support.pack(tmp_path)
     before = old.read_bytes()
-    real = os.fdopen
+    real = Path.open
 
-    def limited(handle: int, mode: str) -> Any:
-        return _Full(real(handle, mode), after)
+    def limited(path: Path, *args: Any, **options: Any) -> Any:
+        file = real(path, *args, **options)
+        return _Full(file, after) if path.suffix == ".part" else file
 
-    monkeypatch.setattr("wherry.pack.writer.os.fdopen", limited)
+    monkeypatch.setattr(Path, "open", limited)
     with pytest.raises(PackError, match=r"small\.wherry: cannot be written: No space left on device") as caught:
         support.pack(tmp_path, memory_budget=budget)
     assert "\n" not in str(caught.value)

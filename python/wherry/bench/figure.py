@@ -3,14 +3,13 @@ ways in one picture. The only place that imports matplotlib, which the package d
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from wherry.bench.prepare import PAPER_QUANTIZE, TENSORFLOW, WHERRY
 from wherry.errors import WherryError
+from wherry.files import whole_file
 from wherry.text import counted
 
 # Dark, middle and light, and one of them hatched: they differ in grey too.
@@ -60,16 +59,9 @@ def draw(
 
 
 def _save(figure: Any, path: Path) -> Path:
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
     kind = path.suffix.removeprefix(".")
-    try:
-        figure.savefig(partial, format=kind, dpi=150, metadata={"Date": None} if kind == "svg" else None)
-        partial.replace(path)
-    except OSError as error:
-        raise WherryError(f"{path}: cannot be written: {error.strerror}") from error
-    finally:
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)
+    with whole_file(path, WherryError) as temporary:
+        figure.savefig(temporary, format=kind, dpi=150, metadata={"Date": None} if kind == "svg" else None)
     return path
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from wherry.cli.common import add_json, output_path, print_json
+from wherry.files import write_whole
 
 
 def register(commands: Any) -> None:
@@ -26,7 +27,7 @@ def run(args: argparse.Namespace) -> int:
     target = output_path(args.output) if args.output else None
     device = calibrate(Path(args.folder) if args.folder else None)
     if target is not None:
-        target.write_text(to_toml(device))
+        write_whole(target, to_toml(device))
     if args.json:
         print_json({"version": 1, "device": device})
     else:

@@ -8,6 +8,7 @@ from typing import Any
 
 from wherry.cli.common import add_json, output_path, print_json
 from wherry.errors import UsageError
+from wherry.files import write_whole
 
 
 def register(commands: Any) -> None:
@@ -60,7 +61,7 @@ def _tensorflow(args: argparse.Namespace) -> int:
     selection = merge([select(model, args.optimise) for model in args.models])
     text = render_tensorflow_header(selection)
     if output is not None:
-        output.write_text(text)
+        write_whole(output, text)
     _show(args, text, {
         "format": "tensorflow", "ops": list(selection.ops), "kernel_classes": list(selection.kernel_classes),
         "files": [args.output] if args.output else [],

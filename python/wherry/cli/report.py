@@ -8,6 +8,7 @@ from typing import Any
 
 from wherry.cli.common import add_json, output_path, print_json
 from wherry.errors import UsageError
+from wherry.files import write_whole
 
 
 def register(commands: Any) -> None:
@@ -28,6 +29,6 @@ def run(args: argparse.Namespace) -> int:
     if output is None:
         print_json(described)
         return 0
-    output.write_text(render(described))
+    write_whole(output, render(described))
     print(output)
     return 0

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
-from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,6 +12,7 @@ import numpy as np
 
 from wherry.cli.common import add_json, counted, output_path, print_json, size
 from wherry.errors import PackError, UsageError
+from wherry.files import whole_file
 from wherry.output_error import random_inputs, read_arrays
 from wherry.runtime.executor import Executor
 
@@ -85,14 +84,5 @@ def _check_outputs(text: str) -> None:
 
 def write_outputs(path: str, outputs: dict[str, np.ndarray]) -> None:
     """Writes an .npz, whole or not at all."""
-    target = Path(path)
-    partial = target.with_name(f".{target.name}.{os.getpid()}.part")
-    try:
-        with partial.open("wb") as file:
-            np.savez(file, **outputs)  # type: ignore[arg-type]
-        partial.replace(target)
-    except OSError as error:
-        raise PackError(f"{target}: cannot be written: {error.strerror}; nothing was left behind") from error
-    finally:
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)
+    with whole_file(path) as temporary, temporary.open("wb") as file:
+        np.savez(file, **outputs)  # type: ignore[arg-type]

@@ -8,6 +8,7 @@ from typing import Any
 
 from wherry.cli.common import add_json, add_model_options, counted, model_options, output_path
 from wherry.errors import MissingKernelError
+from wherry.files import write_whole
 
 
 def register(commands: Any) -> None:
@@ -34,6 +35,6 @@ def run(args: argparse.Namespace) -> int:
         nodes = counted(len(missing), "node")
         raise MissingKernelError(f"the runtime lacks a kernel for {nodes}; all are listed") from error
     if output is not None:
-        output.write_text(report.to_json())
+        write_whole(output, report.to_json())
     print(report.to_json() if args.json else report.table() + "\n", end="")
     return 0

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from collections import Counter
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -15,6 +13,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from wherry.errors import PackError
+from wherry.files import whole_file
 from wherry.graph import QuantizedValue, Value
 from wherry.ops.cost import macs
 from wherry.ops.rules import WeightUse
@@ -334,26 +333,12 @@ def write_pack(
     target = Path(path)
     if target.exists() and not target.is_file():
         raise PackError(f"{target}: this is not a file; name one for the pack")
-    try:
-        handle, temporary = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent or ".")
-    except OSError as error:
-        raise PackError(f"{target}: cannot be written: {error.strerror}") from error
-    try:
-        with os.fdopen(handle, "wb") as file:
-            _Writer(program, partitions, memory_budget, provenance or {}, trials).write(file)
-            file.flush()
-            if check is not None:
-                check(Path(temporary))
-            if trials is None:
-                os.fsync(file.fileno())
-        umask = os.umask(0)
-        os.umask(umask)
-        Path(temporary).chmod(0o666 & ~umask)
-        Path(temporary).replace(target)
-    except OSError as error:
-        raise PackError(f"{target}: cannot be written: {error.strerror}; nothing was left behind") from error
-    finally:
-        with suppress(OSError):
-            Path(temporary).unlink(missing_ok=True)
+    with whole_file(target) as temporary, temporary.open("wb") as file:
+        _Writer(program, partitions, memory_budget, provenance or {}, trials).write(file)
+        file.flush()
+        if check is not None:
+            check(temporary)
+        if trials is None:
+            os.fsync(file.fileno())
     return target.stat().st_size
 

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from wherry.errors import BuildError
+from wherry.files import write_whole
 from wherry.ops.catalog import Catalog
 from wherry.resources import source_dir
 from wherry.selection.report import ScanReport, sources
@@ -56,7 +58,7 @@ def write_if_changed(path: Path, text: str) -> bool:
     """Leaves a file that already holds the text alone, so that nothing is compiled again for it."""
     if path.is_file() and path.read_text() == text:
         return False
-    path.write_text(text)
+    write_whole(path, text, BuildError)
     return True
 
 
