@@ -92,6 +92,23 @@ def recurrent() -> Any:
     return keras.Model(x, keras.layers.Dense(40)(keras.layers.GRU(24)(y)))
 
 
+def large_lstm() -> Any:
+    """An LSTM whose weights of the state are large enough to lie in 28 bits each."""
+    import keras
+
+    x = keras.Input((3, 16), name="x")
+    return keras.Model(x, keras.layers.Dense(8)(keras.layers.LSTM(192)(x)))
+
+
+def images() -> Any:
+    """Convolutions whose patches of codes are read from the image where it lies, with padding and without."""
+    import keras
+
+    x = keras.Input((16, 16, 64), name="x")
+    y = keras.layers.Conv2D(64, 3, padding="same", activation="relu")(x)
+    return keras.Model(x, keras.layers.Conv2D(32, 3)(keras.layers.ZeroPadding2D(1)(y)))
+
+
 def winograd() -> Any:
     """3x3 convolutions of every form that cpp/math/winograd.h has, with a residual connection."""
     import keras

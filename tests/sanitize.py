@@ -95,6 +95,7 @@ def packs() -> tuple[list[Path], list[Path]]:
         "small": (support.graph(), 7),
         "recurrent": (wherry.load(many_ops.recurrent()), 3),
         "winograd": (wherry.load(many_ops.winograd()), 3),
+        "images": (wherry.load(many_ops.images()), 2),
     }
     small = []
 
@@ -119,6 +120,7 @@ def packs() -> tuple[list[Path], list[Path]]:
             partitions=threads,
         )  # fmt: skip
         small.append(path)
+    add(wherry.load(many_ops.large_lstm()), "float28", None, 2)
     large = [folder / "streamed.wherry"]
     wherry.compile(streamed.deep(), large[0], partitions=3, measure_outputs=False)
     for name in zoo.FAST:
