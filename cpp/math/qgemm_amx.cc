@@ -178,7 +178,8 @@ void MultiplyCodesAmx(const CodeBlock& block) {
       std::memset(tail.codes[p] + rest, 0, static_cast<size_t>(kTileBytes) - rest);
     }
   }
-  const int64_t ahead = kAheadBytes < block.panel_stride ? kAheadBytes : block.panel_stride;
+  const int64_t panel_bytes = block.groups * kQuadBytes;  // of a panel's rows, which may be some of more
+  const int64_t ahead = kAheadBytes < panel_bytes ? kAheadBytes : panel_bytes;
   const bool image = block.tiles != nullptr;
   for (int64_t panel = 0, panels = 0; panel < block.panels; panel += panels) {
     const int64_t left = block.panels - panel;
@@ -195,8 +196,8 @@ void MultiplyCodesAmx(const CodeBlock& block) {
       depth.tail = k + count == whole && rest != 0;
       depth.first = k == 0;
       depth.ahead = ahead;
-      depth.panel_end = block.panel_stride - ahead - k * kTileBytes;
-      depth.skipped = block.prefetch - block.panel_stride;
+      depth.panel_end = panel_bytes - ahead - k * kTileBytes;
+      depth.skipped = block.prefetch - panel_bytes;
       (image ? &TileRows<true> : &TileRows<false>)(block, panel, panels, depth, tail);
       k += count;
     } while (k < whole);
