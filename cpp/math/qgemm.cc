@@ -110,6 +110,8 @@ void StoreColumns(const SumBlock& block, const CodeRows& a, const QuadMatrix& b,
   const int64_t stride = block.stride;
   const int32_t* sums = block.sums + j;
   float* to = c + block.row * ldc + column;
+  // Those of the columns that come next, to be asked for: a large C is in no near cache.
+  [[maybe_unused]] const int64_t next = column + kStoreVectors * kStoreLanes < b.n ? kStoreVectors * kStoreLanes : 0;
   [[maybe_unused]] const float* added = kAdds ? finish.added + (to - c) : nullptr;
   for (int64_t left = block.rows; left > 0; --left, sums += kPlanes * stride, to += ldc) {
     const CodeScale* const read = scales.Next();
@@ -132,6 +134,7 @@ void StoreColumns(const SumBlock& block, const CodeRows& a, const QuadMatrix& b,
       value = hn::Max(lowest, value);  // NaN passes, as in math/tile-inl.h
       if constexpr (!kPlain) value = hn::Min(highest, value);
       if (kWhole || count[v] >= kStoreLanes) {
+        if constexpr (kWhole && !kAdds) __builtin_prefetch(to + at + next, 1, 2);
         hn::StoreU(value, d, to + at);
       } else {
         hn::StoreN(value, d, to + at, static_cast<size_t>(count[v]));

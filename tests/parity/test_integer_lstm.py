@@ -17,7 +17,7 @@ from wherry.pack.weights import pack_recurrent, pack_weight
 # a chunk, rows of which a few are left
 SIZES = [
     *((3, 1, 8, 16), (5, 2, 7, 32), (140, 1, 33, 48), (2, 9, 1, 16), (1, 1, 6, 64), (4, 1, 6, 256)),
-    *((6, 2, 70, 32), (67, 1, 21, 16)),
+    *((6, 2, 70, 32), (67, 1, 21, 16), (3, 2, 5, 256)),
 ]
 
 

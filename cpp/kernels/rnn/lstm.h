@@ -39,7 +39,7 @@ struct LstmParams : LstmShape {
 
 // Where things lie in a step's scratch memory; every part begins on 64 bytes.
 struct LstmScratch {
-  size_t gates = 0;  // float [chunk, batch, 4 * units]
+  size_t gates = 0;  // float [chunk, batch, gate_stride()]
   size_t cs = 0;     // float [batch, units]
   size_t h[2] = {};  // of even steps, of odd steps: while one is made, the other is read
   size_t products = 0;
@@ -47,7 +47,7 @@ struct LstmScratch {
   explicit LstmScratch(const LstmShape& p) {
     const auto floats = [](int64_t count) { return (static_cast<size_t>(count) * sizeof(float) + 63) / 64 * 64; };
     const size_t state = floats(p.batch * p.units);
-    cs = gates + floats(p.chunk * p.batch * 4 * p.units);
+    cs = gates + floats(p.chunk * p.batch * p.gate_stride());
     h[0] = cs + state;
     h[1] = h[0] + state;
     products = h[1] + state;
@@ -131,7 +131,7 @@ inline float* OutputSteps(const RunContext& context, int output, int64_t begin, 
 
 // What the steps of a run share.
 struct LstmState {
-  float* gates = nullptr;  // [chunk, batch, 4 * units]: the input's sums, which the steps go on with
+  float* gates = nullptr;  // [chunk, batch, gate_stride()]: the input's sums, which the steps go on with
   float* cs = nullptr;
   float* h[2] = {};
   math::LstmPeepholes peepholes;
@@ -168,7 +168,7 @@ void RunLstmPart(const RunContext& context, const LstmOp& op, const LstmState& r
   const LstmFinish finish{cell, context.isa()};
   const OtherParts others(p.split, index, progress);
   for (int64_t t = begin; t < end; ++t) {
-    float* const gates = run.gates + (t - begin) * p.batch * 4 * n;
+    float* const gates = run.gates + (t - begin) * p.batch * p.gate_stride();
     cell.h = run.h[t % 2];
     for (int value = 0; value < math::kLstmValues; ++value) {
       cell.values[value] = OutputSteps(context, value, t, p.batch * n);
@@ -177,7 +177,7 @@ void RunLstmPart(const RunContext& context, const LstmOp& op, const LstmState& r
       others.Await(t);
       product.Run(run.h[(t + 1) % 2], gates, t % 2 != 0, finish);
     } else {
-      ForEachRow(part, gates, 4 * n, n, finish);
+      ForEachRow(part, gates, p.gate_stride(), n, finish);
     }
     others.Reach(t + 1);
   }

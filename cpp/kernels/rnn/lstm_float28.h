@@ -68,7 +68,7 @@ class Float28Products {
     const math::GemmPlan plan = rows == plan_.input.m ? plan_.input : PlanInput(context_, shape_, rows);
     math::Epilogue epilogue;
     epilogue.bias = bias_;
-    RunGemm(context_, plan, math::RowSource::Matrix(x, shape_.inputs), input_, epilogue, gates, shape_.columns(), scratch_);
+    RunGemm(context_, plan, math::RowSource::Matrix(x, shape_.inputs), input_, epilogue, gates, shape_.gate_stride(), scratch_);
   }
 
   class Part {

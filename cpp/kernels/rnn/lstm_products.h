@@ -22,6 +22,13 @@ struct LstmShape {
   int64_t chunk = 0;  // steps whose input products are made at once
 
   int64_t columns() const { return kLstmGates * units; }
+  // Floats from a row's gates to the next row's. Products write a few columns of all rows at a time, which a cache could not
+  // keep if the rows began a whole number of pages apart: then they share the same few sets of it.
+  int64_t gate_stride() const { return columns() % kPageFloats == 0 ? columns() + kPadding : columns(); }
+
+ private:
+  static constexpr int64_t kPageFloats = 1024;
+  static constexpr int64_t kPadding = 32;
 };
 
 // What both take at run time. w is [inputs + units, 4 * units].
@@ -31,7 +38,7 @@ struct LstmWeights {
   math::DequantizePanel dequantize;  // null for float32 and for whole numbers
 };
 
-// done(GateSums) for each row of a part, whose sums lie in gates [batch, ldc].
+// done(GateSums) for each row of a part, whose sums lie in gates [batch, 4 * units], ldc apart.
 template <class Done>
 void ForEachRow(const RecurrentPart& part, float* gates, int64_t ldc, int64_t units, const Done& done) {
   for (int64_t row = part.row_begin; row < part.row_end; ++row) {
@@ -78,7 +85,7 @@ class FloatProducts {
     state_.first_row = shape.inputs;
   }
 
-  // gates [rows, 4 * units] = x [rows, inputs] times the input's weights, plus the bias. Uses all threads.
+  // gates [rows, 4 * units], gate_stride() apart, = x [rows, inputs] times the input's weights, plus the bias. Uses all threads.
   void Input(const float* x, int64_t rows, float* gates) const {
     const math::GemmPlan plan = rows == plan_.input.m
                                     ? plan_.input
@@ -86,7 +93,7 @@ class FloatProducts {
                                                      context_.isa(), context_.num_threads());
     math::Epilogue epilogue;
     epilogue.bias = bias_;
-    RunGemm(context_, plan, math::RowSource::Matrix(x, shape_.inputs), input_, epilogue, gates, shape_.columns(), scratch_);
+    RunGemm(context_, plan, math::RowSource::Matrix(x, shape_.inputs), input_, epilogue, gates, shape_.gate_stride(), scratch_);
   }
 
   // A part of the step's products.
@@ -101,7 +108,7 @@ class FloatProducts {
     template <class Done>
     void Run(const float* h, float* gates, bool falling, const Done& done) {
       const int64_t units = products_.shape_.units;
-      const int64_t ldc = products_.shape_.columns();
+      const int64_t ldc = products_.shape_.gate_stride();
       if (TakesPanels(part_, units)) {
         const auto product = [&](int64_t panel, float* sums) {
           product_.RunPanel(h, products_.state_, panel, sums, scratch_);
@@ -190,7 +197,7 @@ class CodeProducts {
     });
     math::Epilogue epilogue;
     epilogue.bias = bias_;
-    RunCodeGemm(context_, plan, rows.View(scratch_), input_, epilogue, gates, shape_.columns(), scratch_ + rows.bytes());
+    RunCodeGemm(context_, plan, rows.View(scratch_), input_, epilogue, gates, shape_.gate_stride(), scratch_ + rows.bytes());
   }
 
   class Part {
@@ -207,7 +214,7 @@ class CodeProducts {
     template <class Done>
     void Run(const float* h, float* gates, bool falling, const Done& done) {
       const int64_t units = products_.shape_.units;
-      const int64_t ldc = products_.shape_.columns();
+      const int64_t ldc = products_.shape_.gate_stride();
       math::QuantizeRows(h + part_.row_begin * units, units, part_.rows(), units, rows_.leading, rows_.planes,
                          rows_.codes(scratch_), rows_.stride(), rows_.scales(scratch_), products_.context_.isa());
       math::Epilogue add;
