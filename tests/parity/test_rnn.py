@@ -15,8 +15,8 @@ from wherry.pack.weights import pack_weight
 SEQUENCE_OUTPUTS = ["i", "cs", "f", "o", "ci", "co", "h"]
 # steps, batch, inputs, units. Threads share the steps of the last two: by their units, by the rows of the batch.
 SIZES = [
-    (5, 1, 7, 16), (3, 2, 20, 5), (1, 3, 4, 33), (140, 1, 3, 8), (9, 9, 17, 12), (2, 65, 3, 4), (2, 3, 5, 256), (4, 1, 300, 70),
-    (5, 1, 20, 250), (3, 300, 5, 16), (4, 1, 20, 256),
+    (5, 1, 7, 16), (3, 2, 20, 5), (1, 3, 4, 33), (140, 1, 3, 8), (9, 9, 17, 12), (2, 65, 3, 4), (2, 3, 5, 256),
+    (4, 1, 300, 70), (5, 1, 20, 250), (3, 300, 5, 16), (4, 1, 20, 256),
 ]  # fmt: skip
 
 
