@@ -107,6 +107,19 @@ def _text_classifier(keras: Any) -> Any:
     return keras.Model(x, keras.layers.Dense(CLASSES)(y))
 
 
+def _transformer(keras: Any) -> Any:
+    """Two blocks of self-attention, the second with fewer keys than queries and looking back only."""
+    x = keras.Input((12, 10), name="x")
+    y = keras.layers.Dense(32)(x)
+    attentions = (keras.layers.MultiHeadAttention(4, 8), keras.layers.GroupQueryAttention(8, 4, 2))
+    for attention, causal in zip(attentions, (False, True), strict=True):
+        y = keras.layers.LayerNormalization(epsilon=1e-6)(y + attention(y, y, use_causal_mask=causal))
+        wide = keras.layers.Dense(64, activation="gelu")(y)
+        y = keras.layers.LayerNormalization(epsilon=1e-6)(y + keras.layers.Dense(32)(wide))
+    y = keras.layers.GlobalAveragePooling1D()(y)
+    return keras.Model(x, keras.layers.Dense(CLASSES)(y))
+
+
 def _autoencoder(keras: Any) -> Any:
     x = keras.Input((32, 32, 3), name="x")
     y = keras.layers.Conv2D(12, 3, strides=2, padding="same", activation="relu")(x)
@@ -130,6 +143,7 @@ _BUILDERS: dict[str, Callable[[Any], Any]] = {
     "bidirectional_lstm": _bidirectional_lstm,
     "bidirectional_gru": _bidirectional_gru,
     "text_classifier": _text_classifier,
+    "transformer": _transformer,
     "autoencoder": _autoencoder,
 }
 

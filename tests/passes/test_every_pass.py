@@ -14,9 +14,10 @@ from wherry.passes.rewrite import remove_unused_functions
 from wherry.runtime.tensorflow_runner import run_graph
 
 NAMES = [name if name in zoo.FAST else pytest.param(name, marks=pytest.mark.slow) for name in zoo.NAMES]
-# Ops that no model of the zoo may have left: norms, loops, dilations, and what only rearranges constants.
+# Ops that no model of the zoo may have left: norms, loops, dilations, and what only rearranges constants. Layer norms
+# are of what runs.
 GONE = {
-    "BatchToSpaceND", "ExpandDims", "FusedBatchNormV3", "Identity", "IdentityN", "Pack", "Rsqrt", "Shape",
+    "BatchToSpaceND", "Einsum", "ExpandDims", "FusedBatchNormV3", "Identity", "IdentityN", "Pack", "Rsqrt", "Shape",
     "SpaceToBatchND", "Sqrt", "Squeeze", "Sub", "TensorListStack", "While",
 }  # fmt: skip
 
@@ -37,7 +38,8 @@ def test_tensorflow_agrees_after_every_pass(name: str) -> None:
 
     optimise(graph, on_pass=judge)
     left = {node.op for node in graph.nodes.values()}
-    assert left.isdisjoint(GONE), left & GONE
+    gone = GONE - {"Rsqrt"} if name == "transformer" else GONE
+    assert left.isdisjoint(gone), left & gone
     assert all(held.is_static for node in graph.nodes.values() for held in node.types)
     assert all(node.types for node in graph.nodes.values())
     assert all(composite_kernel(node) for node in graph.by_op("PartitionedCall"))

@@ -12,6 +12,7 @@ from wherry.graph import Graph
 from wherry.passes.absorb_pads import absorb_pads
 from wherry.passes.canonicalise import canonicalise
 from wherry.passes.dilations import fold_dilations
+from wherry.passes.expand_einsums import expand_einsums
 from wherry.passes.fold_batch_norms import fold_batch_norms
 from wherry.passes.fold_branches import fold_branches
 from wherry.passes.fold_constants import fold_constants
@@ -39,6 +40,7 @@ PASSES: tuple[Pass, ...] = (
     Pass("infer_shapes", infer_shapes, "fill in the type of every tensor"),
     Pass("fold_constants", fold_constants, "compute what depends on constants alone"),
     Pass("fuse_recurrent", fuse_recurrent, "loops of LSTM and GRU layers as block ops"),
+    Pass("expand_einsums", expand_einsums, "sums of products of any labels as matrix products"),
     Pass("canonicalise", canonicalise, "one spelling for every op"),
     Pass("fold_dilations", fold_dilations, "dilated convolutions as one op"),
     Pass("sink_reshapes", sink_reshapes, "reshapes behind the bias and activation of a linear op"),
