@@ -39,7 +39,7 @@ HWY_INLINE CodeSumVector JoinedSums(CodeSumVector32 high, [[maybe_unused]] CodeS
   const CodeSumTag d;
   const CodeSumVector sum = hn::ConvertTo(d, high);
   if constexpr (kPlanes == 1) return sum;
-  return hn::Add(hn::Mul(sum, hn::Set(d, 256.0F)), hn::ConvertTo(d, low));
+  return hn::MulAdd(sum, hn::Set(d, 256.0F), hn::ConvertTo(d, low));  // the product is exact, however it is rounded
 }
 
 // low and low_shift are those of low bytes; not looked at where codes have one plane.
