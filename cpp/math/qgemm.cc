@@ -441,7 +441,10 @@ void RunTask(const CodeGemmPlan& plan, const CodeRows& a, const QuadMatrix& b, c
     block.panel_stride = b.groups() * kQuadBytes;
     block.groups = plan.groups;
     block.sums = sums;
-    const CodeBlockShape shape = multiplier.ShapeOf(held, plan.groups);
+    // What is small enough for the caches comes again and again: a few panels, or all of them so that rows of C are
+    // written from left to right.
+    const bool keeps_b = (panel_end - panel_begin) * block.panel_stride <= kKeptBytes;
+    const CodeBlockShape shape = multiplier.ShapeOf(held, plan.groups, !keeps_b);
     const auto run = [&](int64_t panel, int64_t r) {
       block.panels = std::min(shape.panels, panel_end - panel);
       block.b = b.codes + panel * block.panel_stride + b.first_group * kQuadBytes;
@@ -458,9 +461,6 @@ void RunTask(const CodeGemmPlan& plan, const CodeRows& a, const QuadMatrix& b, c
       store(sums, block.panels * kPanelColumns, (row + r) / a.planes, block.rows / a.planes, column, columns);
     };
     const int64_t ahead = shape.panels * block.panel_stride;
-    // What is small enough for the caches comes again and again: a few panels, or all of them so that rows of C are
-    // written from left to right.
-    const bool keeps_b = (panel_end - panel_begin) * block.panel_stride <= kKeptBytes;
     if (keeps_b) {
       block.prefetch = row == row_begin ? ahead : 0;  // they may come from memory the first time
       for (int64_t r = 0; r < held; r += shape.rows) {

@@ -205,9 +205,10 @@ void MultiplyCodesAmx(const CodeBlock& block) {
 }
 
 // Four panels to a row of A take half as much of it from the second-level cache, whose loads wait for the same few line
-// buffers as what is asked for from memory. Where k is not deep, sums are put aside more often than that saves.
-CodeBlockShape ShapeForAmx(int64_t rows, int64_t groups) {
-  return {kCodeBlockRows, rows > 2 * kTileRows && groups > kDepthTiles / 2 * kTileGroups ? 4 : 2};
+// buffers as what is asked for from memory. Where k is not deep or little is asked for, sums are put aside more often than
+// that saves.
+CodeBlockShape ShapeForAmx(int64_t rows, int64_t groups, bool far) {
+  return {kCodeBlockRows, far && rows > 2 * kTileRows && groups > kDepthTiles / 2 * kTileGroups ? 4 : 2};
 }
 
 }  // namespace wherry::math

@@ -48,11 +48,12 @@ struct CodeMultiplier {
   void (*begin)() = nullptr;  // called by a thread before its first multiply and after its last; null for nothing
   void (*end)() = nullptr;
   void (*multiply)(const CodeBlock& block) = nullptr;
-  CodeBlockShape (*shape)(int64_t rows, int64_t groups) = nullptr;  // null for the default
+  // far: B comes from memory as it is multiplied. Null for the default.
+  CodeBlockShape (*shape)(int64_t rows, int64_t groups, bool far) = nullptr;
 
-  CodeBlockShape ShapeOf(int64_t held, int64_t groups) const {
+  CodeBlockShape ShapeOf(int64_t held, int64_t groups, bool far) const {
     if (held <= kCodeFewRows) return {held, kCodeFewRowsPanels};
-    return shape != nullptr ? shape(held, groups) : CodeBlockShape();
+    return shape != nullptr ? shape(held, groups, far) : CodeBlockShape();
   }
 };
 
@@ -63,7 +64,7 @@ CodeMultiplier CodeMultiplierFor(Isa isa, int64_t rows);
 void MultiplyCodesAvxVnni(const CodeBlock& block);
 void MultiplyCodesAvx512Vnni(const CodeBlock& block);
 void MultiplyCodesAmx(const CodeBlock& block);
-CodeBlockShape ShapeForAmx(int64_t rows, int64_t groups);
+CodeBlockShape ShapeForAmx(int64_t rows, int64_t groups, bool far);
 void BeginAmx();
 void EndAmx();
 void MultiplyCodesNeon(const CodeBlock& block);
