@@ -31,7 +31,7 @@ TOLERANCE = 0.02
 _MARGIN = 0.9  # of the tolerance is used when layers are chosen: other inputs than the samples give other errors
 _ALONE = 6  # batches on which one group's part in the error is measured
 _GROUPS = 64  # of neighbouring layers, each measured alone in every form: so many runs over samples
-_NEGLIGIBLE = 0.05  # of the limit: groups whose root mean square errors together are less keep to codes
+_NEGLIGIBLE = 0.05  # of the limit: groups whose root mean square errors together are less keep to codes, at first
 _REASON = "the outputs would differ by more than the tolerance"
 
 
@@ -49,7 +49,10 @@ def quantize_static(
     outputs = largest_differences(trials.expected, trials.outputs(made))
     if max(outputs.values(), default=0.0) > tolerance:
         groups = _Groups(trials)
-        forms = groups.layer_forms(search(groups.choices(_MARGIN * tolerance)).forms)
+        found = search(groups.choices(_MARGIN * tolerance))
+        if not found.fits:  # single values may move far where a whole output hardly does
+            found = search(groups.choices(_MARGIN * tolerance, negligible=0.0))
+        forms = groups.layer_forms(found.forms)
         static.left = [
             LeftLayer(name, layers.op_of(graph.nodes[name]), form, groups.error_of(name), _REASON)
             for name, form in forms.items()
@@ -109,10 +112,13 @@ class _Groups:
         self._base = {group: WIDE if self.large and WIDE in self._forms(group) else FLOATS for group in self.groups}
         self._expected = self._outputs(self._base)
 
-    def choices(self, limit: float) -> Choices:
-        """Measures every group alone: all in their cheapest form, and those whose errors count in the others too."""
+    def choices(self, limit: float, negligible: float = _NEGLIGIBLE) -> Choices:
+        """Measures every group alone: all in their cheapest form, and those whose errors count in the others too.
+
+        negligible: of the limit; groups whose root mean square errors together are less have their cheapest form only.
+        """
         cheapest = {group: self._moved(group, self._forms(group)[0]) for group in self.groups}
-        left = (_NEGLIGIBLE * limit) ** 2
+        left = (negligible * limit) ** 2
         found: dict[str, dict[str, float]] = {}
         for group in sorted(cheapest, key=cheapest.__getitem__):
             left -= cheapest[group] ** 2
