@@ -288,7 +288,7 @@ def _quantized(
         return reference.outputs_of(lower(trial, ordered=False))
 
     report.arithmetic = fit_arithmetic(
-        graph, layers, originals, run, reference.outputs, limit, scheme.halves
+        graph, layers, originals, run, reference.outputs, limit, scheme.halves, typical
     )
     count_weight_bytes(graph, report)
     return report

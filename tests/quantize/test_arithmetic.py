@@ -156,6 +156,21 @@ def test_inputs_that_cannot_tell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert (report.arithmetic.conclusive, report.arithmetic.layers, report.arithmetic.float_layers) == (False, 3, {})
 
 
+def test_samples_on_which_nothing_holds_the_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Then layers are as exact as they can be, and the report says what that comes to."""
+    monkeypatch.setattr(compiler, "TOLERANCE", 1e-9)
+    samples = {"x": np.random.default_rng(1).standard_normal((2, 12, 12, 8)).astype(np.float32)}
+    report = wherry.compile(network(), tmp_path / "m.wherry", quantize="int8", samples=samples).quantize
+    assert report is not None and report.arithmetic is not None
+    found = report.arithmetic
+    assert found.conclusive and found.layers == 0 and len(found.float_layers) == 3
+    monkeypatch.setattr(compiler, "TOLERANCE", 1.0)
+    loose = wherry.compile(network(), tmp_path / "loose.wherry", quantize="int8", samples=samples).quantize
+    assert loose is not None and loose.arithmetic is not None and loose.arithmetic.layers == 3
+    assert found.error is not None and loose.arithmetic.error is not None
+    assert 1e-9 < found.error < loose.arithmetic.error
+
+
 def test_samples_may_hold_several_batches(tmp_path: Path) -> None:
     x = np.random.default_rng(1).standard_normal((18, 12, 12, 8)).astype(np.float32)
     errors = [

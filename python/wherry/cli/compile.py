@@ -80,24 +80,34 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def percent(part: float) -> str:
+    return f"{100 * part:.3g}%"
+
+
 def show_arithmetic(report: ArithmeticReport) -> None:
     how = "half precision on CPUs that have it" if report.halves else "whole numbers"
-    print(f"  {counted(report.layers, 'layer')} multiply in {how}")
+    limit = percent(report.limit)
+    print(f"  {counted(report.layers, 'layer')} in {how}")
     if report.halves and report.error is None:
         print("  what that does to the outputs was not measured: this machine has no half precision, or nobody asked")
     if not report.conclusive:
-        print(f"  these inputs cannot tell: outputs leave {report.limit:.0%} even in floats; give --samples")
+        print(f"  random inputs cannot tell: outputs differ by more than {limit} even in floats; give --samples")
+    elif report.error is not None and report.error > report.limit:
+        print(f"  outputs differ by {percent(report.error)}, more than the {limit} asked for: "
+              "other weights of this format do that; float16 is closer")  # fmt: skip
     if report.wide_layers:
         wide = len(report.wide_layers)
         weights = f", and {len(report.widest_layers)} of these with such weights" if report.widest_layers else ""
-        print(f"  {wide} of them with activations of 16 bits{weights}, so that outputs stay within {report.limit:.0%}")
+        print(f"  {wide} of them with activations of 16 bits{weights}, for outputs within {limit}")
     if report.float_layers:
-        print(f"  in float arithmetic, so that outputs stay within {report.limit:.0%}:")
+        print(f"  in float arithmetic, for outputs within {limit}:")
     for name, error in report.float_layers.items():
         print(f"    {name}: {error:.2%} alone")
 
 
 def show(report: CompileReport) -> None:
+    from wherry.quantize.apply import MIN_ELEMENTS
+
     steps, partitions = counted(report.steps, "step"), counted(report.partitions, "partition")
     print(f"{report.pack}: {size(report.file_bytes)}, {steps} in {partitions}")
     print(
@@ -122,6 +132,8 @@ def show(report: CompileReport) -> None:
             show_arithmetic(quantized.arithmetic)
         if quantized.static is not None:
             show_static(quantized.static)
+        if not quantized.tensors:
+            print(f"  no weight was quantized: none has {MIN_ELEMENTS} elements or more and a kernel that reads it so")
         for name, error in quantized.outputs.items():
             print(f"  output {name!r} differs by {error:.2%} of its largest value")
     print("  " + ", ".join(f"{name} {seconds:.1f} s" for name, seconds in report.seconds.items()))
@@ -142,10 +154,10 @@ def show_static(static: StaticReport) -> None:
         print(f"  {layers} and {counted(static.tensors, 'tensor')} in 8 bits, scales by {static.calibration} on "
               f"{counted(static.samples, 'sample')}: outputs differ by {static.error:.2%}")  # fmt: skip
     if static.error > static.tolerance:
-        print(f"  more than the {static.tolerance:.2%} asked for, which float arithmetic does not reach either")
+        print(f"  more than the {percent(static.tolerance)} asked for, which float arithmetic does not reach either")
     for form, how in _FORMS.items():
         if names := static.names_of(form):
-            print(f"  {counted(len(names), 'layer')} {how}, as outputs may differ by {static.tolerance:.2%}")
+            print(f"  {counted(len(names), 'layer')} {how}, as outputs may differ by {percent(static.tolerance)}")
     for layer in sorted(static.left, key=lambda found: -found.error)[:5]:
         print(f"    {layer.name} ({layer.op}, {layer.form}): alone it changes outputs by {layer.error:.2%} rms "
               "in its cheapest form")  # fmt: skip

@@ -71,8 +71,9 @@ class ArithmeticReport:
     layers: how many do; wide_layers: those of them whose activations get codes of 16 bits; widest_layers: those of
     these whose weights do, too. error: of all together, None if nobody measured. float_layers: those that stay in float
     arithmetic, with float16 weights, and the error that each would make alone (all of its kind together, where a model
-    is measured by kinds), root mean square. conclusive: False when the inputs cannot tell, as outputs are beyond the
-    limit even where all layers are left in float arithmetic. halves: in half precision, not in whole numbers.
+    is measured by kinds), root mean square. conclusive: False when inputs made up here cannot tell, as outputs are
+    beyond the limit even where all layers are left in float arithmetic; with samples all stay in it then. halves: in
+    half precision, not in whole numbers.
     """
 
     limit: float
@@ -103,11 +104,13 @@ def fit_arithmetic(
     expected: Outputs,
     limit: float,
     halves: bool = False,
+    typical: bool = True,
 ) -> ArithmeticReport:
     """Lets `layers` multiply in reduced arithmetic, but for those that move outputs too far from float32.
 
     originals: name -> float32 value of each quantized constant and each corrected bias. run: the outputs of a graph.
-    expected: those in float32. halves: in half precision, which has no codes of 16 bits.
+    expected: those in float32. halves: in half precision, which has no codes of 16 bits. typical: the outputs are those
+    of samples, so a limit that nothing holds is a reason to be as exact as can be, and not to ask nobody.
     """
     set_arithmetic(layers, True)
     error = likely_difference(expected, run(graph))
@@ -116,7 +119,8 @@ def fit_arithmetic(
     if error <= limit:
         return report
     trials = _Trials(graph, layers, originals, run, not halves)
-    report.conclusive = likely_difference(expected, trials.outputs(dict.fromkeys(trials.groups, FLOATS))) <= limit
+    exact = dict.fromkeys(trials.groups, FLOATS)
+    report.conclusive = typical or likely_difference(expected, trials.outputs(exact)) <= limit
     if report.conclusive:
         errors = trials.errors(_SMALL * limit)
         measured: dict[tuple[str, ...], float] = {}
