@@ -74,7 +74,6 @@ Status Executor::Open(const ExecutorOptions& options) {
   for (size_t i = 0; i < tensors_.size(); ++i) {
     if (PlaceOf(pack_.tensors[i]) == format::Place::kArena) tensors_[i].data = arena_ + pack_.tensors[i].offset;
   }
-  stats_.peak_bytes = fixed_bytes_;
   stats_.load_seconds = platform::Now() - start;
   return Status::Ok();
 }

@@ -38,7 +38,7 @@ struct ExecutorStats {
   double load_seconds = 0;       // Open()
   double inference_seconds = 0;  // the last Run()
   double io_seconds = 0;         // of that, waiting for weights
-  uint64_t peak_bytes = 0;       // the most that was held at one time: metadata, arena, scratch, weights
+  uint64_t peak_bytes = 0;       // the most that was held at one time under the budget: metadata, arena, scratch, weights
   uint64_t runs = 0;
   int first_partition = 0;       // where the last run began: behind those that a checkpoint had
 };

@@ -121,6 +121,7 @@ Status Executor::SetMemoryBudget(uint64_t budget) {
   const uint64_t limit = budget == 0 ? ~uint64_t{0} : budget - fixed_bytes_;
   WHERRY_RETURN_IF_ERROR(weights_.SetLimit(limit, {step_seconds_.data(), step_seconds_.size()}, errors_));
   for (uint64_t i = 0; i < steps_.size(); ++i) BindWeights(i);
+  stats_.peak_bytes = fixed_bytes_;
   return Status::Ok();
 }
 

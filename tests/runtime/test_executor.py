@@ -188,7 +188,7 @@ def test_odd_arguments(packs: Packs, tmp_path: Path) -> None:
         wherry.Executor("a\0b")
     with pytest.raises(PackError, match=r"missing\.wherry: there is no such file$"):
         wherry.Executor(tmp_path / "missing.wherry")
-    with pytest.raises(PackError, match="directory"):
+    with pytest.raises(PackError, match="this is a folder"):
         wherry.Executor(tmp_path)
     for threads in (0, 5000, 1 << 40):
         assert support.same_bits(support.run(path, threads=threads, memory_budget=1 << 70), support.run(path))

@@ -74,7 +74,7 @@ def test_what_was_held_at_most_is_of_one_plan(narrowing: Path) -> None:
         least, whole = executor.stats.memory_needed, executor.stats.peak_bytes
         executor.set_memory_budget(least)
         executor.run(given())
-        assert executor.stats.peak_bytes == whole
+        assert executor.stats.peak_bytes <= least < whole
     with wherry.Executor(narrowing, memory_budget=least) as executor:
         executor.run(given())
         assert executor.stats.peak_bytes <= least

@@ -98,7 +98,7 @@ typedef struct wherry_stats {
   double load_seconds;
   double inference_seconds; /* of the last run */
   double io_seconds;        /* of that, waiting for weights */
-  uint64_t peak_bytes;      /* the most that the handle held at one time, weights included */
+  uint64_t peak_bytes;      /* the most that the handle held at one time since its budget was set, weights included */
   uint64_t memory_needed;   /* the smallest budget that this pack runs in, with this number of threads; known after a
                                budget was refused too, and 0 after other failures to open */
   uint64_t runs;

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _MOST = 1024  # threads that are asked for; the runtime starts fewer
 NO_LIMIT = (1 << 64) - 1  # as a memory budget: all weights stay in memory, whatever the pack was planned for
 _NO_FILE = os.strerror(errno.ENOENT)
+_FOLDER = os.strerror(errno.EISDIR)
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
 
 
@@ -52,10 +53,10 @@ _PAGE_CACHE = ("auto", "use", "leave")  # numbered as the C API does
 class ExecutorStats:
     """load_seconds: opening the pack. inference_seconds: the last run, and io_seconds of it spent getting weights.
 
-    peak_bytes: the most that was held at one time, weights included. memory_needed: the smallest
-    budget that the pack runs in with this number of threads. runs: how many ended well. first_partition: where the
-    last run began, behind those that a checkpoint had. streamed_bytes: of weights that every run reads again, as the
-    budget does not hold them.
+    peak_bytes: the most that was held at one time since the budget was set, weights included. memory_needed: the
+    smallest budget that the pack runs in with this number of threads. runs: how many ended well. first_partition: where
+    the last run began, behind those that a checkpoint had. streamed_bytes: of weights that every run reads again, as
+    the budget does not hold them.
     """
 
     load_seconds: float
@@ -176,6 +177,8 @@ class Executor:
         code, message = error.args
         if code == 302 and message.endswith(_NO_FILE) and "cannot be written" not in message:
             message = message.removesuffix(_NO_FILE) + "there is no such file"
+        if code == 302 and message.endswith(_FOLDER):
+            message = message.removesuffix(_FOLDER) + "this is a folder; wherry compile makes a pack of a model"
         return _translate(code, self._named(message))
 
     def _named(self, message: str) -> str:
