@@ -57,6 +57,14 @@ CASES: dict[str, Case] = {
     "no folder": Case("compile {dir}/model -o {dir}/none/m.wherry", 1, r"m\.wherry" + NOWHERE),
     "a folder": Case("compile {dir}/model -o {dir}/empty", 1, r"this is a folder"),
     "both plans": Case("compile {dir}/model --partitions 2 --memory-budget 1MB", 2, r"not allowed with"),
+    "branches of one's own": Case(
+        "compile {dir}/branches -o {out}", 1, r"'\S*cond': the runtime has no kernel for branches of which",
+        True,
+    ),
+    "a masked layer": Case(
+        "compile {dir}/masked.keras -o {out}", 1, r"no kernel for a While that is no LSTM or GRU layer .*masked", True
+    ),
+    "a pack for a model": Case("compile {pack} -o {out}", 1, r"this is a pack already", True),
     "a loop of one's own": Case(
         "compile {dir}/loop -o {out}", 1, r"no kernel for a While that is no LSTM or GRU layer as Keras writes it", True
     ),
@@ -98,6 +106,7 @@ CASES: dict[str, Case] = {
         f"no file for {command}": Case(command + " {dir}/nothing.wherry", 1, r": \S+/nothing\.wherry" + NO_FILE)
         for command in ("bench", "inspect", "report", "scan", "header", "build")
     },
+    "a model for a pack": Case("run {dir}/model", 1, r"model: this is a folder; wherry compile makes a pack"),
     "no scan": Case("header {dir}/nothing.json", 1, r"nothing\.json" + NO_FILE),
     "not a pack": Case("run {dir}/notes.txt", 1, r"notes\.txt: this is not a Wherry pack"),
     "truncated": Case("run {dir}/truncated.wherry", 1, r"the pack is cut short"),
@@ -178,6 +187,7 @@ class Outcome:
 
 
 def _models(folder: Path) -> None:
+    import keras
     import tensorflow as tf
 
     def save(name: str, function: Callable[[tf.Tensor], dict[str, tf.Tensor]]) -> None:
@@ -191,7 +201,10 @@ def _models(folder: Path) -> None:
     save("model", lambda x: {"y": tf.nn.relu(tf.matmul(x, weights))})
     save("nan", lambda x: {"y": tf.nn.relu(tf.matmul(x, damaged))})
     save("loop", lambda x: {"y": tf.while_loop(lambda y: tf.reduce_sum(y) < 9.0, lambda y: (y + 1.0,), (x,))[0]})
+    save("branches", lambda x: {"y": tf.cond(tf.reduce_sum(x) > 0, lambda: x * 2.0, lambda: x)})
     save("missing", lambda x: {"y": tf.math.lgamma(x), "z": tf.math.digamma(x)})
+    masked = keras.Sequential([keras.Input((5, 4), batch_size=1), keras.layers.Masking(), keras.layers.LSTM(16)])
+    masked.save(folder / "masked.keras")
     (folder / "empty").mkdir()
     (folder / "notes.txt").write_text("no model\n" * 9)
     (folder / "bad.keras").write_bytes(b"PK\x03\x04" + bytes(99))

@@ -45,6 +45,7 @@ class _Lowering:
         self.weights: dict[tuple[str, WeightUse], ProgramTensor] = {}
         self.uses: dict[Ref, int] = {}
         self.missing: list[str] = []
+        self.control_flow: list[str] = []  # what is missing of it
         self.program = Program(graph.name, {}, {})
 
     def run(self, ordered: bool) -> Program:
@@ -72,8 +73,9 @@ class _Lowering:
             self._lower(node)
         for name, ref in graph.outputs.items():
             self.program.outputs[name] = self._output(name, ref)
-        if self.missing:  # a loop first: what else is missing is mostly of its lists
-            raise MissingKernelError("\n".join(sorted(self.missing, key=lambda line: _LOOP not in line)))
+        missing = [*self.control_flow, *self.missing]  # what else is missing is mostly of a loop's lists
+        if missing:
+            raise MissingKernelError("\n".join(missing))
         join_chains(self.program, self.kernels)
         if ordered:
             join_views(self.program, self.kernels)
@@ -83,6 +85,8 @@ class _Lowering:
 
     def _static(self, node: Node, index: int) -> TensorType:
         kind = node.types[index] if index < len(node.types) else None
+        if kind is not None and not kind.is_static and self.control_flow:
+            return TensorType(kind.dtype, ())  # mostly of what has no kernel, which is what the user has to know
         if kind is None or not kind.is_static:
             raise UsageError(
                 f"{self.graph.name}: the shape of {node.name!r} ({node.op}) is not known before it runs; "
@@ -95,6 +99,9 @@ class _Lowering:
             return
         if node.op in ALIASES:
             self._alias(node)
+            return
+        if node.op in _CONTROL_FLOW:
+            self._no_control_flow(node)
             return
         op = composite_op(node.op, node.attrs)
         rule = rule_for(op)
@@ -219,12 +226,20 @@ class _Lowering:
             return False
         return float28.pays(value.numpy())
 
+    def _no_control_flow(self, node: Node) -> None:
+        """Says so, and gives the node outputs, so that everything else that is missing is found too."""
+        for index, kind in enumerate(node.types):
+            self.tensors[Ref(node.name, index)] = ProgramTensor(str(Ref(node.name, index)), kind.dtype, ())
+        self.control_flow.append(self._lacks(node, _CONTROL_FLOW[node.op]))
+
     def _no_kernel(self, node: Node, op: str, inputs: list[DType], outputs: list[DType], formats: str) -> None:
         types = ", ".join(t.short for t in inputs)
         results = ", ".join(t.short for t in outputs)
         weights = f" with {formats} weights" if formats else ""
-        what = _LOOP if op in LOOP_OPS else f"{op}({types}) -> ({results}){weights}"
-        self.missing.append(
+        self.missing.append(self._lacks(node, f"{op}({types}) -> ({results}){weights}"))
+
+    def _lacks(self, node: Node, what: str) -> str:
+        return (
             f"{self.graph.name}: node {node.name!r}: the runtime has no kernel for {what}; "
             f"{self._cut(node)}add a kernel under cpp/kernels"
         )
@@ -256,7 +271,14 @@ class _Lowering:
         return copy
 
 
-_LOOP = "a While that is no LSTM or GRU layer as Keras writes it (masked layers and loops of one's own have no kernel)"
+_LOOP = (
+    "a While that is no LSTM or GRU layer as Keras writes it (masked layers, other activations than tanh and sigmoid, "
+    "other recurrent layers and loops of one's own have no kernel)"
+)
+_BRANCHES = "branches of which inputs choose one"
+_CONTROL_FLOW = {
+    **dict.fromkeys(LOOP_OPS, _LOOP), **dict.fromkeys(("If", "StatelessIf", "Case", "StatelessCase"), _BRANCHES)
+}  # fmt: skip
 
 # Ops whose kernels take weights of 28 bits, and which input is the state before the first step, [batch, units].
 _RECURRENT = {"BlockLSTM": 2, "BlockLSTMV2": 2}
