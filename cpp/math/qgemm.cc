@@ -444,7 +444,7 @@ void RunTask(const CodeGemmPlan& plan, const CodeRows& a, const QuadMatrix& b, c
     // What is small enough for the caches comes again and again: a few panels, or all of them so that rows of C are
     // written from left to right.
     const bool keeps_b = (panel_end - panel_begin) * block.panel_stride <= kKeptBytes;
-    const CodeBlockShape shape = multiplier.ShapeOf(held, plan.groups, !keeps_b);
+    const CodeBlockShape shape = multiplier.ShapeOf(held, plan.groups, keeps_b ? 0 : panel_end - panel_begin);
     const auto run = [&](int64_t panel, int64_t r) {
       block.panels = std::min(shape.panels, panel_end - panel);
       block.b = b.codes + panel * block.panel_stride + b.first_group * kQuadBytes;

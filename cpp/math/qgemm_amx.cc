@@ -206,9 +206,12 @@ void MultiplyCodesAmx(const CodeBlock& block) {
 
 // Four panels to a row of A take half as much of it from the second-level cache, whose loads wait for the same few line
 // buffers as what is asked for from memory. Where k is not deep or little is asked for, sums are put aside more often than
-// that saves.
-CodeBlockShape ShapeForAmx(int64_t rows, int64_t groups, bool far) {
-  return {kCodeBlockRows, far && rows > 2 * kTileRows && groups > kDepthTiles / 2 * kTileGroups ? 4 : 2};
+// that saves. One tile of rows waits for memory alone: four panels help one thread, with 32 of them in a row, and hinder two,
+// with 16 each. Two tiles are held at once with two panels.
+CodeBlockShape ShapeForAmx(int64_t rows, int64_t groups, int64_t far) {
+  constexpr int64_t kManyPanels = 32;
+  const bool four = rows > 2 * kTileRows ? far > 0 : rows <= kTileRows && far >= kManyPanels;
+  return {kCodeBlockRows, four && groups > kDepthTiles / 2 * kTileGroups ? 4 : 2};
 }
 
 }  // namespace wherry::math

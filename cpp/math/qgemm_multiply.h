@@ -48,10 +48,10 @@ struct CodeMultiplier {
   void (*begin)() = nullptr;  // called by a thread before its first multiply and after its last; null for nothing
   void (*end)() = nullptr;
   void (*multiply)(const CodeBlock& block) = nullptr;
-  // far: B comes from memory as it is multiplied. Null for the default.
-  CodeBlockShape (*shape)(int64_t rows, int64_t groups, bool far) = nullptr;
+  // far: panels of B that come from memory as they are multiplied, one after another. Null for the default.
+  CodeBlockShape (*shape)(int64_t rows, int64_t groups, int64_t far) = nullptr;
 
-  CodeBlockShape ShapeOf(int64_t held, int64_t groups, bool far) const {
+  CodeBlockShape ShapeOf(int64_t held, int64_t groups, int64_t far) const {
     if (held <= kCodeFewRows) return {held, kCodeFewRowsPanels};
     return shape != nullptr ? shape(held, groups, far) : CodeBlockShape();
   }
@@ -64,7 +64,7 @@ CodeMultiplier CodeMultiplierFor(Isa isa, int64_t rows);
 void MultiplyCodesAvxVnni(const CodeBlock& block);
 void MultiplyCodesAvx512Vnni(const CodeBlock& block);
 void MultiplyCodesAmx(const CodeBlock& block);
-CodeBlockShape ShapeForAmx(int64_t rows, int64_t groups, bool far);
+CodeBlockShape ShapeForAmx(int64_t rows, int64_t groups, int64_t far);
 void BeginAmx();
 void EndAmx();
 void MultiplyCodesNeon(const CodeBlock& block);
