@@ -365,27 +365,6 @@ CodeGemmPlan PlanCodeGemm(int64_t m, int64_t k, int64_t n, CodePlanes planes, bo
   return plan;
 }
 
-void SumColumns(const QuadMatrix& b, const CodeRows& ones, int64_t first_panel, int64_t panels, Isa isa, float* sums) {
-  alignas(64) int32_t found[kCodeFewRowsPanels * kPanelColumns];
-  const CodeMultiplier multiplier = CodeMultiplierFor(isa, 1);
-  CodeBlock block;
-  block.a = ones.codes;
-  block.a_stride = ones.stride;
-  block.rows = 1;
-  block.panel_stride = b.groups() * kQuadBytes;
-  block.groups = ones.groups;
-  block.sums = found;
-  const int64_t end = first_panel + panels;
-  for (int64_t panel = first_panel; panel < end; panel += block.panels) {
-    block.panels = std::min(kCodeFewRowsPanels, end - panel);
-    block.b = b.codes + panel * block.panel_stride + b.first_group * kQuadBytes;
-    multiplier.multiply(block);
-    for (int64_t i = 0; i < block.panels * kPanelColumns; ++i) {
-      sums[panel * kPanelColumns + i] = static_cast<float>(found[i]);
-    }
-  }
-}
-
 namespace {
 
 // Where each 16 of rows [row, row + rows) of an image begin.

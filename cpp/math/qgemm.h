@@ -39,7 +39,7 @@ struct QuadMatrix {
   const float* sums = nullptr;   // of each column's codes, likewise; whole numbers. Plane after plane
   int planes = 1;                // of bytes: 2 for codes of 16 bits, kHighStep * high + low
   // A product takes groups of four rows from first_group on, CodeRows::groups of them. When it does not take all rows,
-  // `sums` are of those that it takes (SumColumns).
+  // `sums` are of those that it takes.
   int64_t first_group = 0;
 
   int64_t groups() const { return (k + kQuad - 1) / kQuad; }
@@ -102,10 +102,6 @@ struct CodePlanes {
 // source: bytes that a plane of a row is made of, where patches overlap and that is fewer than k.
 CodeGemmPlan PlanCodeGemm(int64_t m, int64_t k, int64_t n, CodePlanes planes, bool made, Isa isa, int threads,
                           bool thrifty = false, int64_t source = kMaxCodeDepth);
-
-// The sum of each column's codes over the rows that a row of A takes, for some panels of a B of one plane. ones: one row,
-// with the code 1 in the place of each. sums [n], of which those panels' columns are written.
-void SumColumns(const QuadMatrix& b, const CodeRows& ones, int64_t first_panel, int64_t panels, Isa isa, float* sums);
 
 // Products of one row of codes with whole panels of B, a few at a time. What does not change from call to call is found
 // before the first: a call takes a few hundred cycles. B has one plane.

@@ -3,8 +3,6 @@
 #ifndef WHERRY_KERNELS_RNN_LSTM_PRODUCTS_H_
 #define WHERRY_KERNELS_RNN_LSTM_PRODUCTS_H_
 
-#include <cstring>
-
 #include "kernels/codes.h"
 #include "kernels/panels.h"
 #include "kernels/rnn/recurrent.h"
@@ -146,7 +144,6 @@ class CodeProducts {
     math::CodeGemmPlan input;
     RowCodes rows;  // of the input
     size_t state_bytes = 0;  // codes of the state, for each part
-    bool split = false;      // the pack has sums of the input's rows
   };
 
   static Status Prepare(const PrepareContext& context, int w, WeightFormat, const LstmShape& shape, const RecurrentSplit&,
@@ -161,28 +158,27 @@ class CodeProducts {
     plan->input = PlanInput(context, plan->rows, shape);
     plan->state_bytes = StateRows(shape, shape.batch, plan->rows.planes).bytes();
     const uint32_t split = context.input(w).quant.split;
-    if (split != 0 && static_cast<int64_t>(split) != shape.inputs) {
-      return context.Fail(Code::kCorrupt, "weight %d has sums of %u rows, but the input has %lld", w, split,
+    if (split == 0 || static_cast<int64_t>(split) != shape.inputs) {
+      return context.Fail(Code::kCorrupt, "weight %d has sums of %u rows, the input has %lld; compile the model again", w, split,
                           static_cast<long long>(shape.inputs));
     }
-    plan->split = split != 0;
     return Status::Ok();
   }
   static size_t ScratchBytes(const Plan& plan, const LstmShape& shape, const RecurrentSplit& split, int threads) {
     const size_t input = plan.rows.bytes() + CodeGemmScratchBytes(plan.input, threads);
     const size_t recurrent = plan.state_bytes * static_cast<size_t>(split.count());
-    return SumArrays(plan) * SumBytes(shape) + (input > recurrent ? input : recurrent);
+    return SumBytes(shape) + (input > recurrent ? input : recurrent);
   }
 
-  CodeProducts(const RunContext& context, const Plan& plan, const LstmShape& shape, const RecurrentSplit& split,
+  CodeProducts(const RunContext& context, const Plan& plan, const LstmShape& shape, const RecurrentSplit&,
                const LstmWeights& weights, std::byte* scratch)
-      : context_(context), plan_(plan), shape_(shape), scratch_(scratch + SumArrays(plan) * SumBytes(shape)), bias_(weights.bias) {
+      : context_(context), plan_(plan), shape_(shape), scratch_(scratch + SumBytes(shape)), bias_(weights.bias) {
     input_ = QuadsOf(weights.w, shape.inputs + shape.units, shape.columns());
     state_ = input_;
     state_.first_group = shape.inputs / math::kQuad;
     const float* const all = input_.sums;
     float* const of_state = reinterpret_cast<float*>(scratch);
-    input_.sums = plan.split ? all + shape.columns() : SumInput(split, reinterpret_cast<float*>(scratch + SumBytes(shape)));
+    input_.sums = all + shape.columns();
     for (int64_t i = 0; i < shape.columns(); ++i) of_state[i] = all[i] - input_.sums[i];
     state_.sums = of_state;
   }
@@ -257,21 +253,6 @@ class CodeProducts {
   };
 
  private:
-  // Sums of the input's weights' columns, for packs without them. Each thread reads what it will multiply.
-  const float* SumInput(const RecurrentSplit& split, float* sums) const {
-    const RowCodes ones = InputRows(shape_, 1, 1);
-    std::memset(ones.codes(scratch_), 0, static_cast<size_t>(ones.stride()));
-    std::memset(ones.codes(scratch_), 1, static_cast<size_t>(ones.k));
-    context_.threads().ForEach(split.unit_parts, [&](int64_t index, int) {
-      const RecurrentPart part = split.part(index);
-      for (int64_t gate = 0; gate < kLstmGates; ++gate) {
-        const int64_t first = gate * shape_.units + part.unit_begin;
-        math::SumColumns(input_, ones.View(scratch_), first / math::kPanelColumns, part.units() / math::kPanelColumns,
-                         context_.isa(), sums);
-      }
-    });
-    return sums;
-  }
   static math::CodeGemmPlan PlanInput(const KernelContext& context, const RowCodes& rows, const LstmShape& shape) {
     return math::PlanCodeGemm(rows.rows, rows.k, shape.columns(), {rows.planes, 1}, false, context.isa(), context.num_threads());
   }
@@ -290,7 +271,6 @@ class CodeProducts {
     codes.planes = planes;
     return codes;
   }
-  static size_t SumArrays(const Plan& plan) { return plan.split ? 1 : 2; }
   static size_t SumBytes(const LstmShape& shape) { return Align64(static_cast<size_t>(shape.columns()) * sizeof(float)); }
 
   const RunContext& context_;
