@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +12,7 @@ from wherry.bench.paper import PARTITIONS, table_1
 from wherry.bench.prepare import Setting
 from wherry.bench.sweep import COUNTS, sweep
 from wherry.cli.common import counted, model_options, print_json, size
+from wherry.cli.progress import progress
 from wherry.errors import LoadError, PackError, UsageError
 
 _QUANTIZE = "int8"
@@ -44,8 +43,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run_paper(args: argparse.Namespace) -> int:
     runs = args.runs or 10
     partitions = PARTITIONS if args.partitions is None else args.partitions
-    with _progress() as progress:
-        rows = table_1(_setting(args), partitions, runs, progress)
+    with progress() as show:
+        rows = table_1(_setting(args), partitions, runs, show)
     if args.json:
         print_json({"model": args.source, "threads": args.threads, "runs": runs, "machine": machine(), "rows": rows})
         return 0
@@ -63,8 +62,8 @@ def run_sweep(args: argparse.Namespace) -> int:
     counts, runs = _counts(args.counts), args.runs or 3
     need_matplotlib()
     setting, folder = _setting(args), _folder(args.output or ".")
-    with _progress() as progress:
-        rows = sweep(setting, counts, runs, progress)
+    with progress() as show:
+        rows = sweep(setting, counts, runs, show)
     where = machine()
     pictures = draw(rows, Path(setting.model).name, where, args.threads, runs, folder)
     if args.json:
@@ -102,20 +101,6 @@ def _folder(text: str) -> Path:
     if not path.is_dir():
         raise PackError(f"{path}: there is no such folder; make it first")
     return path
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[str], None]]:
-    """Shows a line that the next one overwrites, and nothing at the end, to who waits in front of a terminal."""
-
-    def show(text: str) -> None:
-        if sys.stderr.isatty():
-            print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
-
-    try:
-        yield show
-    finally:
-        show("")
 
 
 def _show(rows: Sequence[Mapping[str, Any]]) -> None:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from typing import Any
 
 from wherry.cli.common import add_json, print_json
+from wherry.cli.progress import progress
 
 
 def register(commands: Any) -> None:
@@ -25,22 +24,10 @@ def register(commands: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     from wherry.build import as_json, build, summary
 
-    with nullcontext() if args.json else stages() as tell:
+    with nullcontext() if args.json else progress() as tell:
         report = build(args.models, args.target, args.output, args.build_dir, args.jobs, progress=tell)
     if args.json:
         print_json(as_json(report))
     else:
         print(summary(report))
     return 0
-
-
-@contextmanager
-def stages() -> Iterator[Callable[[str], None]]:
-    """Shows what is being done in one line of a terminal, which is gone in the end; elsewhere not at all."""
-    if not sys.stdout.isatty():
-        yield lambda doing: None
-        return
-    try:
-        yield lambda doing: print(f"\r\033[K{doing} ...", end="", flush=True)
-    finally:
-        print("\r\033[K", end="", flush=True)
