@@ -9,7 +9,7 @@ import contextlib
 import ctypes
 import mmap
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -62,6 +62,15 @@ def compact() -> None:
     """Has Linux move what is in memory together, so that files find free pages of 2 MiB. Nothing without root."""
     with contextlib.suppress(OSError):
         Path("/proc/sys/vm/compact_memory").write_text("1")
+
+
+def settle(path: Path, share: float, read: Callable[[], object]) -> None:
+    """Lets `read` bring a file into the page cache anew where less than this share of it lies in pages of 2 MiB:
+    somebody else has read it, or free memory was in pieces, as a day of work leaves it."""
+    if large_pages(path) < share:
+        drop([path])
+        compact()
+        read()
 
 
 def large_pages(path: Path) -> float:

@@ -56,10 +56,7 @@ def _prepare(model: Model, state: str) -> None:
     else:
         resident = Variant("", model, None)
         _run(resident, 1)
-        if page_cache.large_pages(model.pack) < LARGE:  # somebody else read it, or free memory is in pieces
-            page_cache.drop([model.pack])
-            page_cache.compact()
-            _run(resident, 1)
+        page_cache.settle(model.pack, LARGE, lambda: _run(resident, 1))
 
 
 def _measure(bench: Bench, variant: Variant, runs: int, state: str) -> dict[str, Any]:
