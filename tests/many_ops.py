@@ -93,10 +93,10 @@ def recurrent() -> Any:
 
 
 def large_lstm() -> Any:
-    """An LSTM whose weights of the state are large enough to lie in 28 bits each."""
+    """An LSTM whose weights of the state are large enough to lie in 28 bits each; rows for products of bfloat16."""
     import keras
 
-    x = keras.Input((3, 16), name="x")
+    x = keras.Input((66, 70), name="x")
     return keras.Model(x, keras.layers.Dense(8)(keras.layers.LSTM(192)(x)))
 
 

@@ -47,7 +47,7 @@ bool HasIsa(Isa isa) {
 #endif
 #if defined(WHERRY_ISA_AMX)
     case Isa::kAmx:
-      return cpu.amx_int8;
+      return cpu.amx;
 #endif
 #if defined(WHERRY_ISA_DOTPROD)
     case Isa::kDotProduct:

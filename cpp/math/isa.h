@@ -14,7 +14,7 @@ enum class Isa : uint8_t {
   kAvx512 = 3,      // F, DQ, BW, CD, VL
   kAvx512Vnni = 4,  // products of 8-bit codes in one instruction, 512 bits
   kAvx512Fp16 = 5,  // multiply-adds of halves, 512 bits
-  kAmx = 6,         // tiles of 8-bit codes
+  kAmx = 6,         // tiles of 8-bit codes and of bfloat16
   kDotProduct = 7,  // 64-bit ARM from here on: products of 8-bit codes in one instruction
   kFp16 = 8,        // multiply-adds of halves
   kI8mm = 9,        // two rows by two columns of 8-bit codes in one instruction

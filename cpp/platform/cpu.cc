@@ -49,7 +49,7 @@ CpuFeatures Detect() {
   found.avx512 = found.avx2 && saves_zmm && Bit(b, 16) && Bit(b, 17) && Bit(b, 28) && Bit(b, 30) && Bit(b, 31);
   found.avx512_vnni = found.avx512 && Bit(c, 11);
   found.avx512_fp16 = found.avx512_vnni && Bit(d, 23);
-  found.amx_int8 = found.avx512_fp16 && saves_tiles && Bit(d, 24) && Bit(d, 25) && MayUseTiles();
+  found.amx = found.avx512_fp16 && saves_tiles && Bit(d, 22) && Bit(d, 24) && Bit(d, 25) && MayUseTiles();
   if (__get_cpuid_count(7, 1, &a, &b, &c, &d) != 0) found.avx_vnni = found.avx2 && Bit(a, 4);
   return found;
 }

@@ -10,7 +10,7 @@ struct CpuFeatures {
   bool avx_vnni = false;     // VPDPBUSD on 256 bits
   bool avx512_vnni = false;  // on 512, on top of avx512
   bool avx512_fp16 = false;  // arithmetic of halves on top of that
-  bool amx_int8 = false;     // tiles; on top of avx512_fp16, as on every CPU so far; asking for them is a request to the system, once for the process
+  bool amx = false;          // tiles of bytes and of bfloat16; on top of avx512_fp16, as on every CPU so far; asking for them is a request to the system, once for the process
   bool dot_product = false;  // SDOT and UDOT of 64-bit ARM
   bool fp16 = false;         // arithmetic of halves on top of that
   bool i8mm = false;         // SMMLA, USMMLA and USDOT on top of that

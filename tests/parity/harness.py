@@ -22,6 +22,8 @@ _exercised: set[str] = set()
 # Instruction sets of this CPU: all, and those that differ in floating-point arithmetic.
 ISAS = tuple(single_kernel.isas().values())
 FLOAT_ISAS = tuple(number for name, number in single_kernel.isas().items() if name in ("portable", "AVX2", "AVX-512"))
+# Those that differ in an LSTM's float32 products: AMX makes them from products of bfloat16.
+LSTM_ISAS = FLOAT_ISAS + tuple(number for name, number in single_kernel.isas().items() if name == "AMX")
 # Those that multiply halves.
 HALF_ISAS = single_kernel.half_isas()
 

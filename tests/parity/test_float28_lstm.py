@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from harness import FLOAT_ISAS, run_kernel
+from harness import LSTM_ISAS, run_kernel
 from tolerance import assert_exact, assert_sums
 from wherry.graph.values import ArrayValue
 from wherry.pack.stored import StoredWeight
 from wherry.pack.weights import pack_recurrent, pack_weight
 
-SIZES = [(5, 7, 16), (140, 3, 48), (4, 300, 80), (1, 5, 32), (6, 20, 256)]  # steps, inputs, units
+SIZES = [(5, 7, 16), (140, 3, 48), (4, 300, 80), (70, 90, 32), (1, 5, 32), (6, 20, 256)]  # steps, inputs, units
 OUTPUTS = 7
 
 
@@ -49,7 +49,7 @@ def test_the_bits_of_float32_panels(op: str, size: tuple[int, int, int], scale: 
 
     w = weight(*size[1:], scale)
     coded, panels = pack_recurrent(ArrayValue(w)), pack_weight("MatMul", ArrayValue(w))
-    for isa in FLOAT_ISAS:
+    for isa in LSTM_ISAS:
         expected = run(op, "wf32", size, panels, isa=isa)
         for threads in (1, 2, 3):
             for result, reference in zip(run(op, "wf28", size, coded, threads=threads, isa=isa), expected, strict=True):
@@ -67,7 +67,7 @@ def test_weights_that_are_no_numbers() -> None:
     w = weight(*size[1:])
     w[10, 20], w[12, 70], w[20, 33] = np.inf, np.nan, -3e38
     coded, panels = pack_recurrent(ArrayValue(w)), pack_weight("MatMul", ArrayValue(w))
-    for isa in FLOAT_ISAS:
+    for isa in LSTM_ISAS:
         expected = run("BlockLSTMV2", "wf32", size, panels, isa=isa)
         for result, reference in zip(run("BlockLSTMV2", "wf28", size, coded, isa=isa), expected, strict=True):
             np.testing.assert_array_equal(result, reference)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from harness import FLOAT_ISAS, run_kernel, untested
+from harness import FLOAT_ISAS, LSTM_ISAS, run_kernel, untested
 from tolerance import assert_exact, assert_sums
 from weights import FEW_FORMATS, FORMATS, make_weight
 from wherry.graph.values import ArrayValue, Value
@@ -17,6 +17,7 @@ SEQUENCE_OUTPUTS = ["i", "cs", "f", "o", "ci", "co", "h"]
 SIZES = [
     (5, 1, 7, 16), (3, 2, 20, 5), (1, 3, 4, 33), (140, 1, 3, 8), (9, 9, 17, 12), (2, 65, 3, 4), (2, 3, 5, 256),
     (4, 1, 300, 70), (5, 1, 20, 250), (3, 300, 5, 16), (4, 1, 20, 256),
+    (33, 2, 70, 24), (1, 130, 64, 16),
 ]  # fmt: skip
 
 
@@ -90,7 +91,7 @@ LSTM_ATTRS = [
 @pytest.mark.parametrize("size", SIZES)
 def test_block_lstm_v2(size: tuple[int, int, int, int], suffix: str, bits: int) -> None:
     for attrs in LSTM_ATTRS:
-        isas = FLOAT_ISAS if size is SIZES[0] else FLOAT_ISAS[-1:]
+        isas = LSTM_ISAS if size is SIZES[0] else LSTM_ISAS[2:]
         check_lstm("BlockLSTMV2", lstm_inputs(size, suffix, bits, None), attrs, suffix, isas)
 
 

@@ -17,7 +17,7 @@ namespace wherry::kernels {
 class Float28Products {
  public:
   struct Plan {
-    math::GemmPlan input;
+    LstmInput::Plan input;
   };
 
   static Status Prepare(const PrepareContext& context, int w, WeightFormat format, const LstmShape& shape,
@@ -32,11 +32,11 @@ class Float28Products {
     if (tensor.bytes < Parts(shape).groups) {
       return context.Fail(Code::kCorrupt, "weight %d does not have the bytes of its size", w);
     }
-    plan->input = PlanInput(context, shape, shape.chunk);
+    plan->input = LstmInput::Prepare(context, shape, false);
     return Status::Ok();
   }
   static size_t ScratchBytes(const Plan& plan, const LstmShape& shape, const RecurrentSplit&, int threads) {
-    return StartsBytes(shape) + GemmScratchBytes(plan.input, threads);
+    return StartsBytes(shape) + plan.input.scratch_bytes(threads);
   }
 
   // Whether w has all groups that it says it has, which only its data tell.
@@ -65,10 +65,7 @@ class Float28Products {
 
   // As FloatProducts::Input.
   void Input(const float* x, int64_t rows, float* gates) const {
-    const math::GemmPlan plan = rows == plan_.input.m ? plan_.input : PlanInput(context_, shape_, rows);
-    math::Epilogue epilogue;
-    epilogue.bias = bias_;
-    RunGemm(context_, plan, math::RowSource::Matrix(x, shape_.inputs), input_, epilogue, gates, shape_.gate_stride(), scratch_);
+    LstmInput::Run(context_, plan_.input, x, rows, input_, bias_, gates, shape_.gate_stride(), scratch_);
   }
 
   class Part {
@@ -112,9 +109,6 @@ class Float28Products {
     state.plain = reinterpret_cast<const uint8_t*>(data + parts.plain);
     state.groups = data + parts.groups;
     return state;
-  }
-  static math::GemmPlan PlanInput(const KernelContext& context, const LstmShape& shape, int64_t rows) {
-    return math::PlanGemm(rows, shape.inputs, 0, shape.columns(), false, context.isa(), context.num_threads());
   }
   static size_t StartsBytes(const LstmShape& shape) {
     return Align64(static_cast<size_t>(shape.columns() / math::kPanelColumns) * sizeof(int64_t));

@@ -5,29 +5,11 @@
 
 #include "kernels/codes.h"
 #include "kernels/panels.h"
+#include "kernels/rnn/lstm_input.h"
 #include "kernels/rnn/recurrent.h"
 #include "math/lstm_cell.h"
 
 namespace wherry::kernels {
-
-inline constexpr int kLstmGates = 4;
-
-struct LstmShape {
-  int64_t steps = 0;
-  int64_t batch = 0;
-  int64_t inputs = 0;
-  int64_t units = 0;
-  int64_t chunk = 0;  // steps whose input products are made at once
-
-  int64_t columns() const { return kLstmGates * units; }
-  // Floats from a row's gates to the next row's. Products write a few columns of all rows at a time, which a cache could not
-  // keep if the rows began a whole number of pages apart: then they share the same few sets of it.
-  int64_t gate_stride() const { return columns() % kPageFloats == 0 ? columns() + kPadding : columns(); }
-
- private:
-  static constexpr int64_t kPageFloats = 1024;
-  static constexpr int64_t kPadding = 32;
-};
 
 // What both take at run time. w is [inputs + units, 4 * units].
 struct LstmWeights {
@@ -55,7 +37,7 @@ class FloatProducts {
  public:
   // Plain data, kept in the kernel's params.
   struct Plan {
-    math::GemmPlan input;
+    LstmInput::Plan input;
     size_t part_scratch = 0;  // bytes, for each part
     bool dequantizes = false;
   };
@@ -64,13 +46,12 @@ class FloatProducts {
                         const RecurrentSplit& split, Plan* plan) {
     WHERRY_RETURN_IF_ERROR(CheckPanels(context, w, format, shape.inputs + shape.units, shape.columns()));
     plan->dequantizes = format != WeightFormat::kPlain;
-    plan->input = math::PlanGemm(shape.chunk * shape.batch, shape.inputs, 0, shape.columns(), plan->dequantizes,
-                                 context.isa(), context.num_threads());
+    plan->input = LstmInput::Prepare(context, shape, plan->dequantizes);
     plan->part_scratch = RecurrentScratchBytes(split, plan->dequantizes, context.isa());
     return Status::Ok();
   }
   static size_t ScratchBytes(const Plan& plan, const LstmShape&, const RecurrentSplit& split, int threads) {
-    const size_t input = GemmScratchBytes(plan.input, threads);
+    const size_t input = plan.input.scratch_bytes(threads);
     const size_t recurrent = plan.part_scratch * static_cast<size_t>(split.count());
     return input > recurrent ? input : recurrent;
   }
@@ -85,13 +66,7 @@ class FloatProducts {
 
   // gates [rows, 4 * units], gate_stride() apart, = x [rows, inputs] times the input's weights, plus the bias. Uses all threads.
   void Input(const float* x, int64_t rows, float* gates) const {
-    const math::GemmPlan plan = rows == plan_.input.m
-                                    ? plan_.input
-                                    : math::PlanGemm(rows, shape_.inputs, 0, shape_.columns(), plan_.dequantizes,
-                                                     context_.isa(), context_.num_threads());
-    math::Epilogue epilogue;
-    epilogue.bias = bias_;
-    RunGemm(context_, plan, math::RowSource::Matrix(x, shape_.inputs), input_, epilogue, gates, shape_.gate_stride(), scratch_);
+    LstmInput::Run(context_, plan_.input, x, rows, input_, bias_, gates, shape_.gate_stride(), scratch_);
   }
 
   // A part of the step's products.
