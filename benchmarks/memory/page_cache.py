@@ -65,12 +65,15 @@ def compact() -> None:
 
 
 def settle(path: Path, share: float, read: Callable[[], object]) -> None:
-    """Lets `read` bring a file into the page cache anew where less than this share of it lies in pages of 2 MiB:
-    somebody else has read it, or free memory was in pieces, as a day of work leaves it."""
-    if large_pages(path) < share:
-        drop([path])
-        compact()
-        read()
+    """Lets `read` bring a file into the page cache anew where less than this share of its whole pages of 2 MiB are
+    such: it was just written, somebody else has read it, or free memory is in pieces, as a day of work leaves it."""
+    size = path.stat().st_size
+    wanted = share * (size >> 21 << 21) / max(size, 1)
+    for mend in (lambda: None, compact):
+        if large_pages(path) < wanted:
+            drop([path])
+            mend()
+            read()
 
 
 def large_pages(path: Path) -> float:

@@ -5,10 +5,10 @@
 
 Every measurement is a process of its own. A round runs every case once, the programs of one network, kind and
 number of threads straight after one another, each round beginning with another of them; a figure is the median over
-rounds of the medians in each process. Before a round, packs that free memory in pieces keeps from lying in large pages
-are read anew (benchmarks/memory/page_cache.py); peers copy weights to memory of their own. Every program's outputs are
-compared with TensorFlow's: one that computes something else is listed, not timed. Converted models are kept in
-build/bench/peers. Results go to build/bench/peers.json, with --save also to benchmarks/results/peers.json.
+rounds of the medians in each process. Before a round, packs that lie in small pages, as what was just written does,
+are read from storage anew (benchmarks/memory/page_cache.py); peers copy weights to memory of their own. Every program's
+outputs are compared with TensorFlow's: one that computes something else is listed, not timed. Converted models are kept
+in build/bench/peers. Results go to build/bench/peers.json, with --save also to benchmarks/results/peers.json.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from benchmarks.peers.wherry_case import model_path
 RESULTS = common.ROOT / "benchmarks" / "results" / "peers.json"
 ROUNDS, SECONDS = 5, 0.7
 THREADS = (1, 2)
-LARGE_PACK, LARGE_PAGES = 32 << 20, 0.97  # bytes from which on pages matter; of them in pages of 2 MiB
+LARGE_PAGES = 0.97  # of a pack's whole pages of 2 MiB
 _MACHINE = (
     *("tensorflow", "keras", "numpy", "wherry", "ai-edge-litert"),
     *("onnxruntime", "onnx", "tf2onnx", "MNN", "ncnn", "pnnx"),
@@ -81,11 +81,11 @@ class Benchmark:
                         self.cases[Key(network.name, kind, threads, program.name)] = Case(made)
 
     def settle(self) -> None:
-        """Has large packs lie in large pages, as on a machine that was not in use all day; peers copy their weights."""
+        """Has packs lie in large pages, as those do that were not just written; peers copy their weights."""
         for network, kind in self._groups():
             pack = model_path(network, kind)
             key = Key(network.name, kind, self.threads[0], WHERRY.name)
-            if key in self.cases and pack.stat().st_size >= LARGE_PACK:
+            if key in self.cases:
                 page_cache.settle(pack, LARGE_PAGES, partial(run_once, WHERRY, key, 0.0))
 
     def round(self, index: int, seconds: float) -> None:
