@@ -11,6 +11,7 @@
 
 #include <cstring>
 
+#include "math/amx.h"
 #include "math/gemm.h"
 
 #define WHERRY_AMX __attribute__((target("amx-tile,amx-bf16,avx512f,avx512bw,avx512dq")))
@@ -21,13 +22,9 @@ namespace {
 
 constexpr int64_t kSumStride = kBfloatPanels * kPanelColumns;
 constexpr int64_t kSumStrideBytes = kSumStride * static_cast<int64_t>(sizeof(float));
-constexpr int64_t kTileLine = 64;  // bytes of a row of a tile
 constexpr int64_t kPairFloats = 2 * kPanelColumns;
 constexpr int64_t kHalfPairs = kBfloatTilePairs / 2;
 constexpr unsigned kUpperHalf = 0xFFFF0000U;
-
-// Some compilers' tile intrinsics do not say which memory they read and write (GCC 12: only the address).
-inline void MemoryBarrier() { asm volatile("" : : : "memory"); }
 
 // What is left of numbers without their upper 16 bits.
 WHERRY_AMX_INLINE __m512i Rest(__m512i x) {
@@ -123,12 +120,12 @@ class Splitter {
 template <int kRows, bool kSplits>
 WHERRY_AMX_INLINE void Step(const uint16_t* a, int64_t part, int64_t below, const uint16_t* b, const Half& half) {
   const auto load_a = [&](int64_t p) WHERRY_AMX {
-    _tile_loadd(4, a + p * part, kTileLine);
-    if constexpr (kRows > 1) _tile_loadd(5, a + below + p * part, kTileLine);
+    _tile_loadd(4, a + p * part, kAmxLine);
+    if constexpr (kRows > 1) _tile_loadd(5, a + below + p * part, kAmxLine);
   };
   const auto load_b = [&](int64_t p) WHERRY_AMX {
-    _tile_loadd(6, b + p * kBfloatPartSize, kTileLine);
-    _tile_loadd(7, b + kBfloatTileSize + p * kBfloatPartSize, kTileLine);
+    _tile_loadd(6, b + p * kBfloatPartSize, kAmxLine);
+    _tile_loadd(7, b + kBfloatTileSize + p * kBfloatPartSize, kAmxLine);
   };
   const auto split = [&](int i) WHERRY_AMX {
     if constexpr (kSplits) half.Split(i);
@@ -205,20 +202,6 @@ WHERRY_AMX void MultiplyRows(const Block& block, const uint16_t* a, float* sums,
   }
 }
 
-WHERRY_AMX void LoadTiles(int64_t tile_rows) {
-  struct {
-    uint8_t palette = 1, start_row = 0, reserved[14] = {};
-    uint16_t row_bytes[16] = {};
-    uint8_t rows[16] = {};
-  } config;
-  for (int tile = 0; tile < 8; ++tile) {
-    config.row_bytes[tile] = kTileLine;
-    config.rows[tile] = static_cast<uint8_t>(tile < 6 ? tile_rows : kBfloatTilePairs);
-  }
-  asm volatile("" : : "r"(&config) : "memory");
-  _tile_loadconfig(&config);
-}
-
 // Sums [m][2][16] of two panels to C.
 WHERRY_AMX void Store(const BfloatProduct& product, int64_t panel, const float* sums) {
   constexpr int kInfinityOrNan = 0x01 | 0x08 | 0x10 | 0x80;
@@ -281,7 +264,7 @@ WHERRY_AMX void RunBfloatProduct(const BfloatProduct& product, int64_t begin, in
     if (tile_end == depth_tiles) rows = kBfloatPanels * product.b.k - tile * kBfloatTileDepth;
     splitter.Begin((begin + i / blocks) * kBfloatPanels, tile, tile_end, i + 1 < count ? rows * kPanelColumns : 0, parts[i % 2]);
   };
-  LoadTiles(shape.tile_rows());
+  LoadTileShapes(shape.tile_rows());
   begin_block(0);
   splitter.SplitRest();
   for (int64_t i = 0; i < count; ++i) {

@@ -8,6 +8,8 @@
 
 #include <cstring>
 
+#include "math/amx.h"
+
 #define WHERRY_AMX __attribute__((target("amx-tile,amx-int8")))
 
 namespace wherry::math {
@@ -21,9 +23,6 @@ constexpr int64_t kTileBytes = kTileGroups * kQuadBytes;
 constexpr int64_t kDepthTiles = 24;
 // So far ahead of a panel's tile its bytes are asked for.
 constexpr int64_t kAheadBytes = 6 * kTileBytes;
-
-// Some compilers' tile intrinsics do not say which memory they read and write (GCC 12: only the address).
-inline void MemoryBarrier() { asm volatile("" : : : "memory"); }
 
 // The last groups of a panel, filled up with zeros: a tile is always read whole.
 struct Tail {
@@ -148,19 +147,7 @@ void TileRows(const CodeBlock& block, int64_t panel, int64_t panels, const Depth
 
 }  // namespace
 
-WHERRY_AMX void BeginAmx() {
-  struct {
-    uint8_t palette = 1, start_row = 0, reserved[14] = {};
-    uint16_t row_bytes[16] = {};
-    uint8_t rows[16] = {};
-  } config;
-  for (int tile = 0; tile < 8; ++tile) {
-    config.row_bytes[tile] = 64;
-    config.rows[tile] = 16;
-  }
-  asm volatile("" : : "r"(&config) : "memory");
-  _tile_loadconfig(&config);
-}
+WHERRY_AMX void BeginAmx() { LoadTileShapes(kTileRows); }
 
 WHERRY_AMX void EndAmx() { _tile_release(); }
 
