@@ -11,7 +11,7 @@ from __future__ import annotations
 import itertools
 import math
 import string
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,16 +39,41 @@ class _Operand:
 
 @dataclass(frozen=True)
 class _Way:
-    """One way to make the product: orders of labels that the operands and the result have then."""
+    """One way to make the product: the operands' places, and the labels of each kind in order.
+
+    rows and columns: the free ones of x and of y. adj_x, adj_y: the product reads that operand transposed.
+    """
 
     x: _Operand
     y: _Operand
+    batch: str
+    rows: str
+    columns: str
+    shared: str
     adj_x: bool
     adj_y: bool
-    x_labels: str
-    y_labels: str
-    labels: str
-    moved: tuple[int, int]  # elements, and tensors in which the innermost dimension does not stay where it is
+
+    @property
+    def x_labels(self) -> str:
+        return self.batch + (self.shared + self.rows if self.adj_x else self.rows + self.shared)
+
+    @property
+    def y_labels(self) -> str:
+        return self.batch + (self.columns + self.shared if self.adj_y else self.shared + self.columns)
+
+    @property
+    def labels(self) -> str:
+        """Of what comes out."""
+        return self.batch + self.rows + self.columns
+
+    def moved(self, result: str, sizes: Mapping[str, int], weights: Collection[Ref]) -> tuple[int, int]:
+        """Elements that are transposed as the model runs, and of how many tensors the innermost dimension moves too."""
+        moves = [(result, self.labels)]
+        operands = ((self.x, self.x_labels), (self.y, self.y_labels))
+        moves += [(one.labels, wanted) for one, wanted in operands if one.ref not in weights]
+        moves = [(own, wanted) for own, wanted in moves if own != wanted]
+        elements = sum(math.prod(sizes[c] for c in own) for own, _ in moves)
+        return elements, sum(own[-1] != wanted[-1] for own, wanted in moves)
 
 
 def _expand(graph: Graph, node: Node) -> bool:
@@ -74,8 +99,8 @@ def _expand(graph: Graph, node: Node) -> bool:
     x, y = (build.summed(one, result + other.labels) for one, other in (operands, operands[::-1]))
     # Weights are moved at compile time, and belong on the right.
     weights = {one.ref for one in (x, y) if graph.const_value(one.ref) is not None}
-    way = min(_ways(x, y, result, sizes, weights), key=lambda each: (each.x.ref in weights, each.moved))
-    build.finish(node, build.product(way, result), way.labels, result)
+    way = min(_ways(x, y, result), key=lambda each: (each.x.ref in weights, each.moved(result, sizes, weights)))
+    build.finish(node, build.product(way), way.labels, result)
     return True
 
 
@@ -94,24 +119,14 @@ def _terms(equation: str, shapes: list[tuple[int, ...]]) -> list[str] | None:
     return None if any(len(set(term)) != len(term) for term in written) else written
 
 
-def _ways(x: _Operand, y: _Operand, result: str, sizes: dict[str, int], weights: set[Ref]) -> list[_Way]:
-    ways = []
+def _ways(x: _Operand, y: _Operand, result: str) -> Iterator[_Way]:
     for a, b in ((x, y), (y, x)):
-        batch = "".join(c for c in result if c in a.labels and c in b.labels)
-        free_a, free_b = ("".join(c for c in result if c in own.labels and c not in batch) for own in (a, b))
-        common = set(a.labels) & set(b.labels) - set(result)
-        orders = {"".join(c for c in own.labels if c in common) for own in (a, b)}
+        common = set(a.labels) & set(b.labels)
+        batch = "".join(c for c in result if c in common)
+        rows, columns = ("".join(c for c in result if c in own.labels and c not in common) for own in (a, b))
+        orders = {"".join(c for c in own.labels if c in common and c not in result) for own in (a, b)}
         for shared, adj_x, adj_y in itertools.product(sorted(orders), (False, True), (False, True)):
-            a_labels = batch + (shared + free_a if adj_x else free_a + shared)
-            b_labels = batch + (free_b + shared if adj_y else shared + free_b)
-            labels = batch + free_a + free_b
-            moves = [(result, labels)]
-            moves += [(one.labels, to) for one, to in ((a, a_labels), (b, b_labels)) if one.ref not in weights]
-            moves = [(own, wanted) for own, wanted in moves if own != wanted]
-            elements = sum(math.prod(sizes[c] for c in own) for own, _ in moves)
-            moved = (elements, sum(own[-1] != wanted[-1] for own, wanted in moves))
-            ways.append(_Way(a, b, adj_x, adj_y, a_labels, b_labels, labels, moved))
-    return ways
+            yield _Way(a, b, batch, rows, columns, shared, adj_x, adj_y)
 
 
 class _Builder:
@@ -158,13 +173,10 @@ class _Builder:
         attrs = {"Tidx": DType.INT32, "keep_dims": False}
         return _Operand(self._add("sum", "Sum", [operand.ref, axes], attrs, self._shape(left)), left)
 
-    def product(self, way: _Way, result: str) -> _Operand:
+    def product(self, way: _Way) -> _Operand:
         """The product, with a dimension for each of the way's labels."""
-        batch = "".join(c for c in result if c in way.x.labels and c in way.y.labels)
-        rows = self._size("".join(c for c in result if c in way.x.labels and c not in batch))
-        columns = self._size("".join(c for c in result if c in way.y.labels and c not in batch))
-        depth = self._size("".join(c for c in way.x.labels if c not in result))
-        lead = self._shape(batch)
+        rows, columns, depth = (self._size(labels) for labels in (way.rows, way.columns, way.shared))
+        lead = self._shape(way.batch)
         inputs = []
         for own, labels, matrix in (
             (way.x, way.x_labels, (depth, rows) if way.adj_x else (rows, depth)),
@@ -172,10 +184,10 @@ class _Builder:
         ):
             moved = self._transposed(own.ref, own.labels, labels)
             inputs.append(self._reshaped(moved, self._shape(labels), (*lead, *matrix)))
-        flags = ("adj_x", "adj_y") if batch else ("transpose_a", "transpose_b")
+        flags = ("adj_x", "adj_y") if way.batch else ("transpose_a", "transpose_b")
         attrs = dict(zip(flags, (way.adj_x, way.adj_y), strict=True))
         shape = (*lead, rows, columns)
-        out = self._add("product", "BatchMatMulV2" if batch else "MatMul", inputs, attrs, shape)
+        out = self._add("product", "BatchMatMulV2" if way.batch else "MatMul", inputs, attrs, shape)
         return _Operand(self._reshaped(out, shape, self._shape(way.labels)), way.labels)
 
     def finish(self, node: Node, source: _Operand, labels: str, result: str) -> None:
