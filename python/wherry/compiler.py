@@ -17,6 +17,7 @@ from wherry.graph import DType, Graph, Ref
 from wherry.ops.rules import WeightUse
 from wherry.output_error import FloatReference
 from wherry.output_error import Samples as SampleInputs
+from wherry.pack.reader import is_pack
 from wherry.plan.arena import plan_arena
 from wherry.plan.bands import band_rows
 from wherry.plan.lower import lower
@@ -82,8 +83,11 @@ def optimised(model: Any, **options: Any) -> Graph:
 def _optimised(
     model: Any, options: Mapping[str, Any], for_codes: bool = False
 ) -> tuple[Graph, list[dict[str, Any]]]:
-    if isinstance(model, str | os.PathLike) and not Path(model).exists():
-        raise LoadError(f"{os.fspath(model)}: there is no such file or folder")  # said before TensorFlow is imported
+    if isinstance(model, str | os.PathLike):  # said before TensorFlow is imported
+        if not Path(model).exists():
+            raise LoadError(f"{os.fspath(model)}: there is no such file or folder")
+        if is_pack(model):
+            raise LoadError(f"{os.fspath(model)}: this is a pack already; give the model that it was made of")
     from wherry.frontend import load
     from wherry.passes import CODE_PASSES, PASSES, optimise
 

@@ -8,6 +8,11 @@ def counted(count: int, thing: str) -> str:
     return f"{count} {thing}" if count == 1 else f"{count} {thing}s"
 
 
+def percent(part: float) -> str:
+    """To three digits: 0.05%, 2%."""
+    return f"{100 * part:.3g}%"
+
+
 def size(nbytes: float) -> str:
     """Bytes in units of 1000."""
     for unit in ("B", "kB", "MB"):

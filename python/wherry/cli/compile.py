@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from wherry.cli.common import add_json, add_model_options, counted, model_options, print_json, size
 from wherry.errors import UsageError
 from wherry.runtime.trial import PLANNED_THREADS
+from wherry.text import percent
 
 if TYPE_CHECKING:
     from wherry.compiler import CompileReport
@@ -78,10 +79,6 @@ def run(args: argparse.Namespace) -> int:
     else:
         show(report)
     return 0
-
-
-def percent(part: float) -> str:
-    return f"{100 * part:.3g}%"
 
 
 def show_arithmetic(report: ArithmeticReport) -> None:

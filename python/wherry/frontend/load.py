@@ -19,7 +19,6 @@ from wherry.frontend.normalise import normalise
 from wherry.frontend.source import Source
 from wherry.frontend.tf import tf
 from wherry.graph import Graph
-from wherry.pack.format import MAGIC
 
 InputShapes = Mapping[str, Sequence[int | None]] | Sequence[int | None]
 
@@ -92,8 +91,6 @@ def _read_path(path: Path, signature: str | None) -> Source:
     if path.suffix in (".pb", ".pbtxt"):
         _no_signature(signature, str(path))
         return graphdef.from_file(path)
-    if magic == MAGIC:
-        raise LoadError(f"{path}: this is a pack already; give the model that it was made of")
     raise LoadError(f"{path}: not a model that can be read; give {_SUFFIXES}")
 
 

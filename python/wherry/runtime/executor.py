@@ -21,8 +21,10 @@ if TYPE_CHECKING:
 
 _MOST = 1024  # threads that are asked for; the runtime starts fewer
 NO_LIMIT = (1 << 64) - 1  # as a memory budget: all weights stay in memory, whatever the pack was planned for
-_NO_FILE = os.strerror(errno.ENOENT)
-_FOLDER = os.strerror(errno.EISDIR)
+_UNREADABLE = {
+    os.strerror(errno.ENOENT): "there is no such file",
+    os.strerror(errno.EISDIR): "this is a folder; wherry compile makes a pack of a model",
+}
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
 
 
@@ -175,10 +177,10 @@ class Executor:
 
     def _translated(self, error: Exception) -> WherryError:
         code, message = error.args
-        if code == 302 and message.endswith(_NO_FILE) and "cannot be written" not in message:
-            message = message.removesuffix(_NO_FILE) + "there is no such file"
-        if code == 302 and message.endswith(_FOLDER):
-            message = message.removesuffix(_FOLDER) + "this is a folder; wherry compile makes a pack of a model"
+        if code == 302 and "cannot be written" not in message:
+            for reason, said in _UNREADABLE.items():
+                if message.endswith(reason):
+                    message = message.removesuffix(reason) + said
         return _translate(code, self._named(message))
 
     def _named(self, message: str) -> str:
