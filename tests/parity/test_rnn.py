@@ -103,16 +103,16 @@ def test_every_format(suffix: str, bits: int) -> None:
 @pytest.mark.parametrize("length", [0, 1, 3])
 def test_sequences_that_end_early(length: int) -> None:
     for op in ("BlockLSTMV2", "BlockLSTM"):
-        check_lstm(op, lstm_inputs((4, 2, 5, 6), "wf32", 0, length), LSTM_ATTRS[1], "wf32", (2,))
+        check_lstm(op, lstm_inputs((4, 2, 5, 6), "wf32", 0, length), LSTM_ATTRS[1], "wf32", FLOAT_ISAS[-1:])
 
 
 @pytest.mark.parametrize(("suffix", "bits"), FEW_FORMATS)
 def test_block_lstm_and_its_cell(suffix: str, bits: int) -> None:
     for attrs in ({}, {"forget_bias": 0.25, "cell_clip": 0.0, "use_peephole": True}):
         inputs = lstm_inputs((6, 2, 9, 20), suffix, bits, None)
-        check_lstm("BlockLSTM", inputs, attrs, suffix, (0, 2))
+        check_lstm("BlockLSTM", inputs, attrs, suffix, (FLOAT_ISAS[0], FLOAT_ISAS[-1]))
         cell = {name: value for name, value in inputs.items() if name != "seq_len_max"}
-        check_lstm("LSTMBlockCell", {**cell, "x": inputs["x"][0]}, attrs, suffix, (0, 2))
+        check_lstm("LSTMBlockCell", {**cell, "x": inputs["x"][0]}, attrs, suffix, (FLOAT_ISAS[0], FLOAT_ISAS[-1]))
 
 
 def test_block_lstm_v2_is_the_keras_layer() -> None:
