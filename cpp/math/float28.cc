@@ -1,6 +1,9 @@
-// With AVX-512 decoding takes 2.6 instructions for each vector of weights, one for seven of eight and 14 for the last: less time
+// With AVX-512 decoding takes 2.6 instructions for each vector of weights, one for seven of eight and 14 for the last (with AVX2 2 and
+// 25, a quarter more time than plain floats in the third-level cache where that gives 90 GB/s): less time
 // than that vector takes from the third-level cache, and about as much as from the second.
 #include "math/float28.h"
+
+#include <utility>
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "math/float28.cc"
@@ -44,32 +47,67 @@ HWY_INLINE const float* AddPlain(const float* h, const float* from, VF (&sums)[k
   return from + kFloat28Rows * kFloat28PanelUnits;
 }
 
+#if HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX3
 HWY_INLINE const float* AddCoded(const float* h, const float* from, const Decode& decode, VF (&sums)[kVectors]) {
   const Floats d;
   const Bits bits;
+  static_assert(kVectors == 1);
+  VB row[kCodedRows];
+  HWY_UNROLL(8)
+  for (int k = 0; k < kCodedRows; ++k) {
+    const float* const at = from + k * kFloat28PanelUnits;
+    __builtin_prefetch(at + kAhead);
+    row[k] = hn::BitCast(bits, hn::LoadU(d, at));
+  }
+  HWY_UNROLL(8)
+  for (int k = 0; k < kCodedRows; ++k) {
+    const VB weight = hn::BitwiseIfThenElse(decode.own, row[k], decode.exponent);
+    sums[0] = hn::MulAdd(hn::Set(d, h[k]), hn::BitCast(d, weight), sums[0]);
+  }
+  // The eighth row, four bits from each: those of the first row end up in bits 23 to 26.
+  VB last = hn::RotateRight<4>(row[kCodedRows - 1]);
+  HWY_UNROLL(8)
+  for (int k = kCodedRows - 2; k >= 0; --k) last = hn::RotateRight<4>(hn::BitwiseIfThenElse(decode.own, last, row[k]));
+  const VB weight = hn::BitwiseIfThenElse(decode.own, last, decode.exponent);
+  sums[0] = hn::MulAdd(hn::Set(d, h[kCodedRows]), hn::BitCast(d, weight), sums[0]);
+  return from + kCodedRows * kFloat28PanelUnits;
+}
+#else
+// What coded row k has of the eighth.
+template <int k>
+HWY_INLINE VB ShareOfLast(VB row) {
+  if constexpr (k < kCodedRows - 1) {
+    return hn::ShiftRight<4 * (k + 1)>(hn::And(row, hn::Set(Bits(), 0x78000000U)));
+  } else {
+    return hn::Or(hn::ShiftRight<28>(hn::And(row, hn::Set(Bits(), 0x70000000U))),
+                  hn::ShiftLeft<4>(hn::And(row, hn::Set(Bits(), 0x08000000U))));
+  }
+}
+
+// Where neither rotating nor choosing bits is one instruction, the eighth row is put together of shares that are cut out.
+template <int... k>
+HWY_INLINE void AddCodedVector(const float* h, const float* from, const Decode& decode, VF& sum, std::integer_sequence<int, k...>) {
+  const Floats d;
+  const Bits bits;
+  VB last = decode.exponent;
+  const auto add = [&](float state, VB weight) HWY_ATTR { sum = hn::MulAdd(hn::Set(d, state), hn::BitCast(d, weight), sum); };
+  const auto add_row = [&](auto index) HWY_ATTR {
+    const VB row = hn::BitCast(bits, hn::LoadU(d, from + index * kFloat28PanelUnits));
+    add(h[index], hn::Or(hn::And(row, decode.own), decode.exponent));
+    last = hn::Or(last, ShareOfLast<index>(row));
+  };
+  (add_row(std::integral_constant<int, k>()), ...);
+  add(h[kCodedRows], last);
+}
+
+HWY_INLINE const float* AddCoded(const float* h, const float* from, const Decode& decode, VF (&sums)[kVectors]) {
   HWY_UNROLL(4)
   for (int v = 0; v < kVectors; ++v) {
-    VB row[kCodedRows];
-    HWY_UNROLL(8)
-    for (int k = 0; k < kCodedRows; ++k) {
-      const float* const at = from + k * kFloat28PanelUnits + v * kLanes;
-      if (HWY_ARCH_X86 && v == 0) __builtin_prefetch(at + kAhead);
-      row[k] = hn::BitCast(bits, hn::LoadU(d, at));
-    }
-    HWY_UNROLL(8)
-    for (int k = 0; k < kCodedRows; ++k) {
-      const VB weight = hn::BitwiseIfThenElse(decode.own, row[k], decode.exponent);
-      sums[v] = hn::MulAdd(hn::Set(d, h[k]), hn::BitCast(d, weight), sums[v]);
-    }
-    // The eighth row, four bits from each: those of the first row end up in bits 23 to 26.
-    VB last = hn::RotateRight<4>(row[kCodedRows - 1]);
-    HWY_UNROLL(8)
-    for (int k = kCodedRows - 2; k >= 0; --k) last = hn::RotateRight<4>(hn::BitwiseIfThenElse(decode.own, last, row[k]));
-    const VB weight = hn::BitwiseIfThenElse(decode.own, last, decode.exponent);
-    sums[v] = hn::MulAdd(hn::Set(d, h[kCodedRows]), hn::BitCast(d, weight), sums[v]);
+    AddCodedVector(h, from + v * kLanes, decode, sums[v], std::make_integer_sequence<int, kCodedRows>());
   }
   return from + kCodedRows * kFloat28PanelUnits;
 }
+#endif
 
 // A group of each gate: plain where a bit of `plain` says so.
 HWY_INLINE void AddGroups(const float* h, int plain, const Decode& decode, const float* (&from)[kFloat28Gates],
