@@ -8,7 +8,8 @@ number of threads straight after one another, each round beginning with another 
 rounds of the medians in each process. Before a round, packs that lie in small pages, as what was just written does,
 are read from storage anew (benchmarks/memory/page_cache.py); peers copy weights to memory of their own. Every program's
 outputs are compared with TensorFlow's: one that computes something else is listed, not timed. Converted models are kept
-in build/bench/peers. Results go to build/bench/peers.json, with --save also to benchmarks/results/peers.json.
+in build/bench/peers. Results go to build/bench/peers.json, with --save also to benchmarks/results, to a file named by
+the machine's best instruction set, as ratios of one kind of machine say little of another's.
 """
 
 from __future__ import annotations
@@ -19,7 +20,10 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
+
+from wherry.runtime.single_kernel import isas
 
 from benchmarks import common
 from benchmarks.memory import page_cache
@@ -30,7 +34,7 @@ from benchmarks.peers.figures import SAME, Case, Key, NotDone, figures, kinds_of
 from benchmarks.peers.networks import NETWORKS, Network
 from benchmarks.peers.wherry_case import model_path
 
-RESULTS = common.ROOT / "benchmarks" / "results" / "peers.json"
+RESULTS = common.ROOT / "benchmarks" / "results"
 ROUNDS, SECONDS = 5, 0.7
 THREADS = (1, 2)
 LARGE_PAGES = 0.97  # of a pack's whole pages of 2 MiB
@@ -38,6 +42,11 @@ _MACHINE = (
     *("tensorflow", "keras", "numpy", "wherry", "ai-edge-litert"),
     *("onnxruntime", "onnx", "tf2onnx", "MNN", "ncnn", "pnnx"),
 )
+
+
+def results_path() -> Path:
+    """Where results of machines of this kind are checked in."""
+    return RESULTS / f"peers-{list(isas())[-1].lower().replace(' ', '-')}.json"
 
 
 class Benchmark:
@@ -182,7 +191,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--peers", type=choice(programs), default=programs, help=f"of {','.join(programs)}")
     parser.add_argument("--kinds", type=choice(KINDS), default=list(KINDS))
     parser.add_argument("--threads", type=choice(("1", "2")), default=[str(n) for n in THREADS])
-    saved = RESULTS.relative_to(common.ROOT)
+    saved = results_path().relative_to(common.ROOT)
     parser.add_argument("--save", action="store_true", help=f"also write {saved}, which is checked in")
     options = parser.parse_args()
     everything = (list(NETWORKS), programs, list(KINDS), [str(n) for n in THREADS])
@@ -234,8 +243,8 @@ def main() -> int:
     }
     common.write_json("peers", content)
     if options.save:
-        RESULTS.parent.mkdir(exist_ok=True)
-        RESULTS.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n")
+        RESULTS.mkdir(exist_ok=True)
+        results_path().write_text(json.dumps(content, indent=1, sort_keys=True) + "\n")
     print(common.verdict(rows) if rows else "peers only: nothing to judge")
     return 0
 
