@@ -21,7 +21,8 @@
 
 // The address of F for this Isa, or the best below it that was compiled in. Use in namespace wherry::math, in the part
 // of a file that is compiled once (#if HWY_ONCE).
-#define WHERRY_SELECT(isa, F) \
-  (static_cast<void>(isa), WHERRY_IF_AVX512(isa, F) WHERRY_IF_AVX2(isa, F) &HWY_NAMESPACE::F)
+#define WHERRY_SELECT(isa, F)                                      \
+  ((isa) == ::wherry::Isa::kPortable ? &HWY_NAMESPACE::F           \
+                                     : WHERRY_IF_AVX512(isa, F) WHERRY_IF_AVX2(isa, F) &HWY_NAMESPACE::F)
 
 #endif  // WHERRY_MATH_DISPATCH_H_

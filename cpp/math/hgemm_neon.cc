@@ -12,7 +12,7 @@
 namespace wherry::math {
 namespace {
 
-#define WHERRY_FP16 __attribute__((target("fp16")))
+#define WHERRY_FP16 WHERRY_ARM_EXTENSION("fp16")
 
 constexpr int kLanes = 8;  // k in a step: the halves of a vector of A
 constexpr int kVectors = 2;

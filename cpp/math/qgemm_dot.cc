@@ -45,7 +45,7 @@ template <typename Lanes, int kRows>
 }  // namespace
 
 #if defined(WHERRY_ISA_DOTPROD)
-#define WHERRY_DOTPROD __attribute__((target("dotprod")))
+#define WHERRY_DOTPROD WHERRY_ARM_EXTENSION("dotprod")
 namespace {
 
 template <int kRows>
@@ -63,7 +63,7 @@ void MultiplyCodesDot(const CodeBlock& block) { MultiplyByTiles(block, kSignedTi
 #endif  // WHERRY_ISA_DOTPROD
 
 #if defined(WHERRY_ISA_I8MM)
-#define WHERRY_I8MM __attribute__((target("i8mm")))
+#define WHERRY_I8MM WHERRY_ARM_EXTENSION("i8mm")
 namespace {
 
 template <int kRows>
@@ -119,7 +119,10 @@ WHERRY_I8MM void PairTile(const uint8_t* a, const int8_t* b, int64_t steps, int6
     for (int v = 0; v < kPairVectors; ++v) {
       const int8x16_t column = vld1q_s8(b + 16 * v);
       HWY_UNROLL(16)
-      for (int p = 0; p < kPairs; ++p) sum[p][v] = vusmmlaq_s32(sum[p][v], row[p], column);
+      for (int p = 0; p < kPairs; ++p) {
+        // gcc inlines its intrinsic into functions for all of ARMv8.2 only.
+        asm("usmmla %0.4s, %1.16b, %2.16b" : "+w"(sum[p][v]) : "w"(row[p]), "w"(column));
+      }
     }
   }
   HWY_UNROLL(16)

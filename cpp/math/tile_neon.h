@@ -17,6 +17,13 @@
 #include <cstdint>
 #include <utility>
 
+// A function with instructions of an extension of the instruction set. gcc's assembler knows them from ARMv8.2 on.
+#if defined(__clang__)
+#define WHERRY_ARM_EXTENSION(name) __attribute__((target(name)))
+#else
+#define WHERRY_ARM_EXTENSION(name) __attribute__((target("arch=armv8.2-a+" name)))
+#endif
+
 namespace wherry::math {
 
 // What a lane is and how it is multiplied: a float32 of one k, by float32 of 4 columns.

@@ -8,7 +8,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -104,6 +104,34 @@ def test_arm_library_runs_and_agrees(machine: Machine, packs: dict[str, Path], t
     _check_products(machine, Path(report.output) / "lib" / "libwherry.a", tmp_path / "products_test")
     if machine.target == "linux-arm":
         _check_large_pack([*emulator, str(runner)], tmp_path)
+
+
+GCC = "aarch64-linux-gnu-g++"
+
+
+@pytest.mark.skipif(shutil.which(GCC) is None, reason=f"{GCC} is not installed")
+def test_gcc_on_arm(packs: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What `wherry build` does on an ARM machine, whose compiler is gcc."""
+    settings = {"SYSTEM_NAME": "Linux", "SYSTEM_PROCESSOR": "aarch64"}
+    settings |= {"CXX_COMPILER": GCC, "C_COMPILER": GCC.replace("g++", "gcc")}
+    (tmp_path / "gcc.cmake").write_text("".join(f"set(CMAKE_{name} {value})\n" for name, value in settings.items()))
+    arm64 = load_target("linux-arm64")
+    monkeypatch.setattr(
+        "wherry.build.driver.load_target", lambda name: replace(arm64, name=name, toolchain=tmp_path / "gcc.cmake")
+    )
+    chosen = {name: pack for name, pack in packs.items() if name.startswith("mobilenetv2")}
+    report = wherry.build(list(chosen.values()), "gcc", tmp_path / "dist", jobs=2)
+    x = zoo.sample_inputs("mobilenetv2")["x"]
+    np.save(tmp_path / "x.npy", x)
+    for name, pack in chosen.items():
+        with wherry.Executor(pack) as executor:
+            ((output, expected),) = executor.run({"x": x}).items()
+        ran = _run(
+            [*arm64.emulator, "-cpu", "max", str(Path(report.output) / "bin" / "wherry_run")], pack, "--input",
+            str(tmp_path / "x.npy"), "--output-dir", str(tmp_path),
+        )
+        assert ran.returncode == 0, ran.stderr
+        assert np.load(tmp_path / f"{output}.npy").tobytes() == expected.tobytes(), name
 
 
 def _check_products(machine: Machine, library: Path, program: Path) -> None:
