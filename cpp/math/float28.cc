@@ -1,6 +1,6 @@
 // With AVX-512 decoding takes 2.6 instructions for each vector of weights, one for seven of eight and 14 for the last (with AVX2 2 and
-// 25, a quarter more time than plain floats in the third-level cache where that gives 90 GB/s): less time
-// than that vector takes from the third-level cache, and about as much as from the second.
+// 25, a quarter more time than plain floats in the third-level cache where that gives 90 GB/s): less time than that vector takes
+// from the third-level cache where that gives 30 GB/s, and about as much as from the second.
 #include "math/float28.h"
 
 #include <utility>
@@ -25,9 +25,6 @@ constexpr int kLanes = static_cast<int>(hn::MaxLanes(Floats()));
 constexpr int kVectors = static_cast<int>(kFloat28PanelUnits) / kLanes;
 constexpr int kCodedRows = static_cast<int>(kFloat28Rows) - 1;
 
-// What waits for its weights leaves a core no room to ask for further ones: the group after the next is asked for before.
-constexpr int64_t kAhead = 2 * kCodedRows * kFloat28PanelUnits;
-
 struct Decode {
   VB own;       // bits that a row keeps
   VB exponent;  // the others
@@ -48,6 +45,9 @@ HWY_INLINE const float* AddPlain(const float* h, const float* from, VF (&sums)[k
 }
 
 #if HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX3
+// What waits for its weights leaves a core no room to ask for further ones: the group after the next is asked for before.
+constexpr int64_t kAhead = 2 * kCodedRows * kFloat28PanelUnits;
+
 HWY_INLINE const float* AddCoded(const float* h, const float* from, const Decode& decode, VF (&sums)[kVectors]) {
   const Floats d;
   const Bits bits;
