@@ -16,7 +16,7 @@ import pytest
 import support
 import wherry
 import zoo
-from wherry.build import load_target
+from wherry.build import driver, load_target
 from wherry.build.tools import package_folder, zig_program
 from wherry.resources import source_dir
 
@@ -117,7 +117,7 @@ def test_gcc_on_arm(packs: dict[str, Path], tmp_path: Path, monkeypatch: pytest.
     (tmp_path / "gcc.cmake").write_text("".join(f"set(CMAKE_{name} {value})\n" for name, value in settings.items()))
     arm64 = load_target("linux-arm64")
     monkeypatch.setattr(
-        "wherry.build.driver.load_target", lambda name: replace(arm64, name=name, toolchain=tmp_path / "gcc.cmake")
+        driver, "load_target", lambda name: replace(arm64, name=name, toolchain=tmp_path / "gcc.cmake")
     )
     chosen = {name: pack for name, pack in packs.items() if name.startswith("mobilenetv2")}
     report = wherry.build(list(chosen.values()), "gcc", tmp_path / "dist", jobs=2)
