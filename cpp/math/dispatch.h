@@ -20,7 +20,7 @@
 #endif
 
 // The address of F for this Isa, or the best below it that was compiled in. Use in namespace wherry::math, in the part
-// of a file that is compiled once (#if HWY_ONCE).
+// of a file that is compiled once (#if HWY_ONCE). No comma expression: gcc finds no type for a template's address behind one.
 #define WHERRY_SELECT(isa, F)                                      \
   ((isa) == ::wherry::Isa::kPortable ? &HWY_NAMESPACE::F           \
                                      : WHERRY_IF_AVX512(isa, F) WHERRY_IF_AVX2(isa, F) &HWY_NAMESPACE::F)

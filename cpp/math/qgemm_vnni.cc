@@ -6,7 +6,7 @@
 
 #include <cstring>
 
-#include "math/vectorize.h"
+#include "hwy/base.h"
 
 namespace wherry::math {
 namespace {
@@ -46,14 +46,17 @@ void ForEachTile(const CodeBlock& block, int64_t most_rows, const Choose& choose
 #define WHERRY_VNNI __attribute__((target("avx512f,avx512vl,avx512bw,avx512vnni")))
 namespace {
 
+// Every loop over an array of vectors is unrolled by name: gcc 12 does so by itself too late to take the array apart, and stores
+// each sum whenever it changes.
+//
 // 32 registers: kRows x kPanels sums, kPanels of B, one of A. The rows are addressed from four pointers, so that their
 // addresses need no arithmetic of their own.
 template <int kRows, int kPanels>
 WHERRY_VNNI void Tile512(const CodeBlock& block, const uint8_t* a, const int8_t* b, int32_t* sums, int64_t stride) {
   __m512i sum[kRows][kPanels];
-  WHERRY_UNROLL
+  HWY_UNROLL(16)
   for (int r = 0; r < kRows; ++r) {
-    WHERRY_UNROLL
+    HWY_UNROLL(16)
     for (int p = 0; p < kPanels; ++p) sum[r][p] = _mm512_setzero_si512();
   }
   const int64_t s = block.a_stride;
@@ -64,20 +67,20 @@ WHERRY_VNNI void Tile512(const CodeBlock& block, const uint8_t* a, const int8_t*
   const int64_t s3 = 3 * s;
   for (int64_t g = 0; g < block.groups; ++g) {
     __m512i column[kPanels];
-    WHERRY_UNROLL
+    HWY_UNROLL(16)
     for (int p = 0; p < kPanels; ++p) column[p] = _mm512_loadu_si512(b + p * block.panel_stride + g * kQuadBytes);
-    WHERRY_UNROLL
+    HWY_UNROLL(16)
     for (int r = 0; r < kRows; ++r) {
       const uint8_t* const base = (r < 4 ? a0 : r < 8 ? a4 : r < 12 ? a8 : a12) + g * kQuad;
       const int64_t offset = r % 4 == 0 ? 0 : r % 4 == 1 ? s : r % 4 == 2 ? 2 * s : s3;
       const __m512i row = _mm512_set1_epi32(LoadQuad(base + offset));
-      WHERRY_UNROLL
+      HWY_UNROLL(16)
       for (int p = 0; p < kPanels; ++p) sum[r][p] = _mm512_dpbusd_epi32(sum[r][p], row, column[p]);
     }
   }
-  WHERRY_UNROLL
+  HWY_UNROLL(16)
   for (int r = 0; r < kRows; ++r) {
-    WHERRY_UNROLL
+    HWY_UNROLL(16)
     for (int p = 0; p < kPanels; ++p) _mm512_storeu_si512(sums + r * stride + p * 16, sum[r][p]);
   }
 }
@@ -115,26 +118,26 @@ template <int kRows, int kPanels>
 WHERRY_AVXVNNI void Tile256(const CodeBlock& block, const uint8_t* a, const int8_t* b, int32_t* sums, int64_t stride) {
   constexpr int kVectors = 2 * kPanels;
   __m256i sum[kRows][kVectors];
-  WHERRY_UNROLL
+  HWY_UNROLL(16)
   for (int r = 0; r < kRows; ++r) {
-    WHERRY_UNROLL
+    HWY_UNROLL(16)
     for (int v = 0; v < kVectors; ++v) sum[r][v] = _mm256_setzero_si256();
   }
   for (int64_t g = 0; g < block.groups; ++g) {
     __m256i row[kRows];
-    WHERRY_UNROLL
+    HWY_UNROLL(16)
     for (int r = 0; r < kRows; ++r) row[r] = _mm256_set1_epi32(LoadQuad(a + r * block.a_stride + g * kQuad));
-    WHERRY_UNROLL
+    HWY_UNROLL(16)
     for (int v = 0; v < kVectors; ++v) {
       const int8_t* const at = b + v / 2 * block.panel_stride + g * kQuadBytes + v % 2 * 32;
       const __m256i column = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(at));
-      WHERRY_UNROLL
+      HWY_UNROLL(16)
       for (int r = 0; r < kRows; ++r) sum[r][v] = _mm256_dpbusd_avx_epi32(sum[r][v], row[r], column);
     }
   }
-  WHERRY_UNROLL
+  HWY_UNROLL(16)
   for (int r = 0; r < kRows; ++r) {
-    WHERRY_UNROLL
+    HWY_UNROLL(16)
     for (int v = 0; v < kVectors; ++v) {
       _mm256_storeu_si256(reinterpret_cast<__m256i*>(sums + r * stride + v * 8), sum[r][v]);
     }

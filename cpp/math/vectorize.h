@@ -1,4 +1,4 @@
-// Tells the compiler what it cannot see: that a loop's iterations do not depend on each other, or that it must be unrolled.
+// Tells the compiler what it cannot see: that a loop's iterations do not depend on each other.
 #ifndef WHERRY_MATH_VECTORIZE_H_
 #define WHERRY_MATH_VECTORIZE_H_
 
@@ -10,16 +10,6 @@
 #define WHERRY_VECTORIZE _Pragma("GCC ivdep")
 #else
 #define WHERRY_VECTORIZE
-#endif
-
-// In front of each loop of constant bounds, up to 16, over an array of vectors. Only then does gcc 12 keep the array in registers:
-// it unrolls such loops by itself, but too late to take the array apart, and stores every vector each time that it changes.
-#if defined(__clang__)
-#define WHERRY_UNROLL _Pragma("clang loop unroll(full)")
-#elif defined(__GNUC__)
-#define WHERRY_UNROLL _Pragma("GCC unroll 16")
-#else
-#define WHERRY_UNROLL
 #endif
 
 #endif  // WHERRY_MATH_VECTORIZE_H_
