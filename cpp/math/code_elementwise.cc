@@ -95,6 +95,53 @@ void ValuesRun(const uint8_t* codes, int64_t count, CodeScale scale, float* out)
   for (; i < count; ++i) out[i] = static_cast<float>(codes[i] - scale.zero) * scale.scale;
 }
 
+#if HWY_TARGET <= HWY_AVX3 && HWY_ARCH_X86
+// VPERMI2W reads 64 words of two registers; four hold the table's pairs of bytes. The two codes of each word choose
+// a pair each, and then its first or second byte.
+void LookUpRun(const uint8_t* codes, int64_t count, const uint8_t* table, uint8_t* out) {
+  const CodeTag d8;
+  const hn::Repartition<uint16_t, CodeTag> d16;
+  hn::Vec<decltype(d16)> part[4];
+  for (int p = 0; p < 4; ++p) part[p] = hn::BitCast(d16, hn::LoadU(d8, table + 64 * p));
+  const auto byte = hn::Set(d16, 0xFF);
+  // What words below 256 choose, in their low bytes.
+  const auto find = [&](auto code) HWY_ATTR {
+    const auto at = hn::IndicesFromVec(d16, hn::And(hn::ShiftRight<1>(code), hn::Set(d16, 63)));
+    const auto low = hn::TwoTablesLookupLanes(d16, part[0], part[1], at);
+    const auto high = hn::TwoTablesLookupLanes(d16, part[2], part[3], at);
+    const auto found = hn::IfThenElse(hn::Ge(code, hn::Set(d16, 128)), high, low);
+    return hn::Shr(found, hn::ShiftLeft<3>(hn::And(code, hn::Set(d16, 1))));
+  };
+  ForRuns(count, [&](int64_t i, int64_t n) HWY_ATTR {
+    const auto x = hn::BitCast(d16, LoadCodes(codes + i, n));
+    const auto even = hn::And(find(hn::And(x, byte)), byte);
+    const auto odd = hn::ShiftLeft<8>(find(hn::ShiftRight<8>(x)));
+    StoreCodes(hn::BitCast(d8, hn::Or(even, odd)), out + i, n);
+  });
+}
+#elif HWY_TARGET <= HWY_AVX2 && HWY_ARCH_X86
+// VPSHUFB reads 16 bytes and gives 0 where an index has its top bit, so the table's 16 parts give one byte that is not 0
+// at most.
+void LookUpRun(const uint8_t* codes, int64_t count, const uint8_t* table, uint8_t* out) {
+  const CodeTag d8;
+  ForRuns(count, [&](int64_t i, int64_t n) HWY_ATTR {
+    auto x = LoadCodes(codes + i, n);
+    auto found = hn::Zero(d8);
+    for (int p = 0; p < 16; ++p) {
+      const auto part = hn::LoadDup128(d8, table + 16 * p);
+      const auto at = hn::SaturatedAdd(x, hn::Set(d8, 0x70));  // from 16 on: the top bit
+      found = hn::Or(found, hn::TableLookupBytesOr0(part, at));
+      x = hn::Sub(x, hn::Set(d8, 16));
+    }
+    StoreCodes(found, out + i, n);
+  });
+}
+#else
+void LookUpRun(const uint8_t* codes, int64_t count, const uint8_t* table, uint8_t* out) {
+  for (int64_t i = 0; i < count; ++i) out[i] = table[codes[i]];
+}
+#endif
+
 }  // namespace wherry::math::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
@@ -108,10 +155,6 @@ HWY_AFTER_NAMESPACE();
 
 namespace wherry::math {
 namespace {
-
-void LookUpAny(const uint8_t* codes, int64_t count, const uint8_t* table, uint8_t* out) {
-  for (int64_t i = 0; i < count; ++i) out[i] = table[codes[i]];
-}
 
 #if defined(WHERRY_ISA_AMX)
 // VPERMI2B reads 128 entries; the top bit chooses between two of them. CPUs with AMX have it.
@@ -143,7 +186,7 @@ void LookUpNeon(const uint8_t* codes, int64_t count, const uint8_t* table, uint8
     }
     vst1q_u8(out + i, found);
   }
-  LookUpAny(codes + i, count - i, table, out + i);
+  HWY_NAMESPACE::LookUpRun(codes + i, count - i, table, out + i);
 }
 #endif
 
@@ -162,13 +205,15 @@ void ValuesOfCodes(const uint8_t* codes, int64_t count, CodeScale scale, float* 
 }
 
 void LookUpCodes(const uint8_t* codes, int64_t count, const uint8_t* table, uint8_t* out, Isa isa) {
+#if defined(__aarch64__)
   static_cast<void>(isa);
+  LookUpNeon(codes, count, table, out);
+#else
 #if defined(WHERRY_ISA_AMX)
   if (isa == Isa::kAmx) return LookUpVbmi(codes, count, table, out);
-#elif defined(__aarch64__)
-  return LookUpNeon(codes, count, table, out);
 #endif
-  LookUpAny(codes, count, table, out);
+  WHERRY_SELECT(isa, LookUpRun)(codes, count, table, out);
+#endif
 }
 
 }  // namespace wherry::math
