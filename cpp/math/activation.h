@@ -36,6 +36,16 @@ constexpr Clamp ClampOf(Activation activation) {
 // out[i] = f(in[i]) for a run of floats; any of the above. Each element's result depends on it alone. Works in place.
 void Activate(Activation activation, float alpha, const float* in, float* out, int64_t count, Isa isa);
 
+// The same for rows that begin `stride` floats apart; constants stay in registers from one to the next.
+struct FloatRows {
+  const float* in;
+  float* out;
+  int64_t stride;
+  int64_t rows;
+  int64_t count;  // of floats in each
+};
+void Activate(Activation activation, float alpha, const FloatRows& rows, Isa isa);
+
 inline void Activate(Activation activation, float alpha, float* values, int64_t count, Isa isa) {
   if (activation != Activation::kNone) Activate(activation, alpha, values, values, count, isa);
 }

@@ -157,9 +157,8 @@ inline void RunTileRow(const GemmPlan& plan, const Epilogue& epilogue, const Blo
   if (last && epilogue.activation > Activation::kRelu6) {  // the block's part of these rows is still in the first cache
     const Range inside = {std::max(plan.column_begin, block.panels.begin * kPanelColumns),
                           std::min(plan.column_end, block.panels.end * kPanelColumns)};
-    for (int64_t r = 0; r < rows; ++r) {
-      Activate(epilogue.activation, epilogue.alpha, c_row + r * ldc + inside.begin, inside.size(), plan.isa);
-    }
+    float* const from = c_row + inside.begin;
+    Activate(epilogue.activation, epilogue.alpha, {from, from, ldc, rows, inside.size()}, plan.isa);
   }
 }
 

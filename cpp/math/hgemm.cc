@@ -179,9 +179,7 @@ void RunHalfGemmTask(const GemmPlan& plan, const RowSource& a, float limit, cons
         finish(sums, kSumColumns, count, columns, epilogue.bias != nullptr ? epilogue.bias + column : nullptr,
                residual, epilogue.activation, to, ldc);
         if (epilogue.activation > Activation::kRelu6) {
-          for (int64_t r = 0; r < count; ++r) {
-            Activate(epilogue.activation, epilogue.alpha, to + r * ldc, columns, plan.isa);
-          }
+          Activate(epilogue.activation, epilogue.alpha, {to, to, ldc, count, columns}, plan.isa);
         }
       }
     }

@@ -230,9 +230,8 @@ void StoreBlock(const SumBlock& block, const CodeRows& a, const QuadMatrix& b, c
                 int64_t ldc, Isa isa) {
   (a.planes == 1 ? &StorePlanes<1> : &StorePlanes<2>)(block, a, b, epilogue, c, ldc);
   if (epilogue.activation > Activation::kRelu6) {
-    for (int64_t r = block.row; r < block.row + block.rows; ++r) {
-      Activate(epilogue.activation, epilogue.alpha, c + r * ldc + block.column, block.columns, isa);
-    }
+    float* const from = c + block.row * ldc + block.column;
+    Activate(epilogue.activation, epilogue.alpha, {from, from, ldc, block.rows, block.columns}, isa);
   }
 }
 

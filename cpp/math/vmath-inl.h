@@ -97,15 +97,44 @@ HWY_INLINE MathVector Expm1(MathVector x) {
   return hn::IfThenElse(hn::Eq(x, hn::Zero(MathTag())), x, result);
 }
 
-// 1 + exp(-x): infinite below -88.8, 1 above 86.
-HWY_INLINE MathVector OnePlusExpOfNegative(MathVector x) {
-  x = Clamp(-88.8F, x, 86.0F);
+#if HWY_TARGET <= HWY_AVX3 && HWY_ARCH_X86
+// 2^(j / 16 - 1) for j in 0 .. 15, less j in what is one 16th of the exponent's unit: whole 16ths of a power, added to the bits,
+// put that back. And what each lacks of the power, relative to it.
+alignas(64) inline constexpr int32_t kSixteenths[16] = {
+    0x3F000000, 0x3EFDAAC3, 0x3EFB95C2, 0x3EF9C3D3, 0x3EF837F0, 0x3EF6F532, 0x3EF5FED7, 0x3EF5583F,
+    0x3EF504F3, 0x3EF508A4, 0x3EF5672A, 0x3EF6248C, 0x3EF744FD, 0x3EF8CCDF, 0x3EFAC0C7, 0x3EFD257D};
+alignas(64) inline constexpr float kSixteenthsRest[16] = {
+    0.0F, 4.62854715e-08F, -1.19921575e-08F, 4.72978243e-08F, 3.19341815e-08F, 3.62105723e-08F,
+    -3.09907193e-08F, -7.47521334e-09F, 1.71142709e-08F, -3.04768335e-08F, 5.23333421e-09F, 6.10759177e-09F,
+    -1.47196051e-08F, -5.25879518e-09F, -6.12825968e-09F, 5.14060927e-09F};
+
+// Half of exp(-x) for x in -88.8 .. 86: 2^(n / 16) exp(r) with |r| <= ln 2 / 32, where registers hold 2^(n % 16 / 16).
+HWY_INLINE MathVector HalfExpOfNegative(MathVector x) {
+  const hn::RebindToSigned<MathTag> di;
+  const MathVector round = Constant(12582912.0F);
+  const MathVector shifted = hn::NegMulAdd(x, Constant(16 * 1.44269504F), round);
+  const MathVector n = hn::Sub(shifted, round);
+  const MathVector r = hn::NegMulAdd(n, Constant(-2.12194440e-4F / 16), hn::NegMulSub(n, Constant(0.693359375F / 16), x));
+  const MathBits bits = BitsOf(shifted);
+  const MathBits root = {_mm512_permutexvar_epi32(bits.raw, hn::Load(di, kSixteenths).raw)};
+  const MathVector rest = {_mm512_permutexvar_ps(bits.raw, hn::Load(MathTag(), kSixteenthsRest).raw)};
+  const MathVector power = hn::BitCast(MathTag(), hn::Add(hn::ShiftLeft<19>(bits), root));
+  const MathVector q = hn::MulAdd(hn::MulAdd(r, Constant(1.0F / 6), Constant(0.5F)), r, Constant(1.0F));
+  return hn::MulAdd(power, hn::MulAdd(q, r, rest), power);
+}
+#else
+HWY_INLINE MathVector HalfExpOfNegative(MathVector x) {
   const MathVector round = Constant(12582912.0F);
   const MathVector shifted = hn::NegMulAdd(x, Constant(1.44269504F), round);
   const MathVector n = hn::Sub(shifted, round);
   const MathVector r = hn::NegMulAdd(n, Constant(-2.12194440e-4F), hn::NegMulSub(n, Constant(0.693359375F), x));
-  const MathVector half = hn::Mul(ExpOfReduced(r), PowerOfTwo<-1>(BitsOf(shifted)));
-  return hn::MulAdd(half, Constant(2.0F), Constant(1.0F));
+  return hn::Mul(ExpOfReduced(r), PowerOfTwo<-1>(BitsOf(shifted)));
+}
+#endif
+
+// 1 + exp(-x): infinite below -88.8, 1 above 86.
+HWY_INLINE MathVector OnePlusExpOfNegative(MathVector x) {
+  return hn::MulAdd(HalfExpOfNegative(Clamp(-88.8F, x, 86.0F)), Constant(2.0F), Constant(1.0F));
 }
 
 HWY_INLINE MathVector Sigmoid(MathVector x) { return hn::Div(Constant(1.0F), OnePlusExpOfNegative(x)); }

@@ -191,10 +191,8 @@ void StoreOutputs(const Products& products, const Epilogue& epilogue, float* out
       }
       if (epilogue.activation <= Activation::kRelu6) continue;
       for (int64_t r = 0; r < high_y; ++r) {
-        for (int64_t s = 0; s < high_x; ++s) {
-          Activate(epilogue.activation, epilogue.alpha, out + first + (r * w.out + s) * stride, columns,
-                   products.plan.isa);
-        }
+        float* const from = out + first + r * w.out * stride;
+        Activate(epilogue.activation, epilogue.alpha, {from, from, stride, high_x, columns}, products.plan.isa);
       }
     }
   }
