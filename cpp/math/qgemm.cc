@@ -235,54 +235,80 @@ void StoreBlock(const SumBlock& block, const CodeRows& a, const QuadMatrix& b, c
   }
 }
 
-// One vector of columns of a block as codes, all rows.
-template <bool kAdds>
+// kVectors vectors of columns of a block as codes, all rows. Only one may have columns that are not C's. kPlain: A's codes of 0
+// stand for 0, so nothing is taken off sums.
+//
+// Values are cut to what codes may be before they are rounded, which comes to the same as these are whole numbers.
+template <bool kAdds, bool kPlain, int kVectors>
 HWY_INLINE void StoreCodeColumns(const SumBlock& block, CodeScale read, const QuadMatrix& b, const CodeResult& result,
                                  int64_t j) {
   const StoreTag d;
   const StoreSums d32;
+  const hn::Rebind<uint32_t, StoreTag> du32;
   const hn::Rebind<uint8_t, StoreTag> d8;
+  using V = hn::Vec<StoreTag>;
   const int64_t column = block.column + j;
-  const int64_t count = block.columns - j;
+  const int64_t count = kVectors > 1 ? kStoreLanes : std::min(block.columns - j, kStoreLanes);
+  const bool whole = count == kStoreLanes;
   const float inverse = 1.0F / result.scale.scale;
   const float added = kAdds ? result.residual_scale.scale * inverse : 0.0F;
-  const float zeros = static_cast<float>(result.scale.zero) - static_cast<float>(result.residual_scale.zero) * added;
-  const auto scale = hn::Mul(hn::Set(d, read.scale * inverse), hn::LoadU(d, b.scale + column));
-  const auto bias = result.bias != nullptr ? LoadSome(result.bias + column, count) : hn::Zero(d);
-  const auto offset = hn::Add(hn::Mul(bias, hn::Set(d, inverse)), hn::Set(d, kAdds ? zeros : static_cast<float>(result.scale.zero)));
-  const auto shift = hn::Mul(hn::Set(d32, read.zero), hn::ConvertTo(d32, hn::LoadU(d, b.sums + column)));
-  const auto factor = hn::Set(d, added);
-  const auto most = hn::Set(d, kBeyondCodes);
-  const auto lowest = hn::Set(d8, result.limits.lowest);
-  const auto highest = hn::Set(d8, result.limits.highest);
-  const bool whole = count >= kStoreLanes;
+  const float zero = static_cast<float>(result.scale.zero);
+  const float zeros = kAdds ? zero - static_cast<float>(result.residual_scale.zero) * added : zero;
+  V scale[kVectors], offset[kVectors];
+  hn::Vec<StoreSums> shift[kVectors];
+  HWY_UNROLL(2)
+  for (int v = 0; v < kVectors; ++v) {
+    const int64_t at = column + v * kStoreLanes;
+    const V bias = result.bias != nullptr ? LoadSome(result.bias + at, count) : hn::Zero(d);
+    scale[v] = hn::Mul(hn::Set(d, read.scale * inverse), hn::LoadU(d, b.scale + at));
+    offset[v] = hn::Add(hn::Mul(bias, hn::Set(d, inverse)), hn::Set(d, zeros));
+    shift[v] = hn::Mul(hn::Set(d32, read.zero), hn::ConvertTo(d32, hn::LoadU(d, b.sums + at)));
+  }
+  const V factor = hn::Set(d, added);
+  const V lowest = hn::Set(d, static_cast<float>(result.limits.lowest));
+  const V highest = hn::Set(d, static_cast<float>(result.limits.highest));
+  // Bytes may be anything, for all that compilers know: what the loop needs is read before.
+  const int64_t stride = block.stride;
+  const int64_t ldc = result.ldc;
   const int32_t* sums = block.sums + j;
-  int64_t at = block.row * result.ldc + column;
-  for (int64_t r = 0; r < block.rows; ++r, sums += block.stride, at += result.ldc) {
-    auto value = hn::Add(hn::Mul(hn::ConvertTo(d, hn::Sub(hn::Load(d32, sums), shift)), scale), offset);
-    if constexpr (kAdds) {
-      const uint8_t* const from = result.residual + at;
-      const auto codes = whole ? hn::LoadU(d8, from) : hn::LoadN(d8, from, static_cast<size_t>(count));
-      value = hn::Add(value, hn::Mul(hn::ConvertTo(d, hn::PromoteTo(d32, codes)), factor));
+  uint8_t* to = result.c + block.row * ldc + column;
+  [[maybe_unused]] const uint8_t* from = kAdds ? result.residual + block.row * ldc + column : nullptr;
+  for (int64_t left = block.rows; left > 0; --left, sums += stride, to += ldc) {
+    HWY_UNROLL(2)
+    for (int v = 0; v < kVectors; ++v) {
+      const int64_t at = v * kStoreLanes;
+      const V sum = Joined<1, kPlain>(sums + at, 0, shift[v], shift[v]);
+      V value = hn::Add(hn::Mul(sum, scale[v]), offset[v]);
+      if constexpr (kAdds) {
+        const auto codes = whole ? hn::LoadU(d8, from + at) : hn::LoadN(d8, from + at, static_cast<size_t>(count));
+        value = hn::Add(value, hn::Mul(hn::ConvertTo(d, hn::PromoteTo(d32, codes)), factor));
+      }
+      value = hn::Max(hn::Min(value, highest), lowest);
+      const auto codes = hn::TruncateTo(d8, hn::BitCast(du32, RoundInRange(value)));
+      if (whole) {
+        hn::StoreU(codes, d8, to + at);
+      } else {
+        hn::StoreN(codes, d8, to + at, static_cast<size_t>(count));
+      }
     }
-    auto codes = hn::DemoteTo(d8, RoundInRange(hn::Min(value, most)));
-    codes = hn::Min(hn::Max(codes, lowest), highest);
-    if (whole) {
-      hn::StoreU(codes, d8, result.c + at);
-    } else {
-      hn::StoreN(codes, d8, result.c + at, static_cast<size_t>(count));
-    }
+    if constexpr (kAdds) from += ldc;
   }
 }
 
-void StoreCodeBlock(const SumBlock& block, const CodeRows& a, const QuadMatrix& b, const CodeResult& result) {
-  for (int64_t j = 0; j < block.columns; j += kStoreLanes) {
-    if (result.residual != nullptr) {
-      StoreCodeColumns<true>(block, *a.scales, b, result, j);
-    } else {
-      StoreCodeColumns<false>(block, *a.scales, b, result, j);
-    }
+template <bool kAdds, bool kPlain>
+void StoreAllCodes(const SumBlock& block, CodeScale read, const QuadMatrix& b, const CodeResult& result) {
+  int64_t j = 0;
+  for (; j + 2 * kStoreLanes <= block.columns; j += 2 * kStoreLanes) {
+    StoreCodeColumns<kAdds, kPlain, 2>(block, read, b, result, j);
   }
+  for (; j < block.columns; j += kStoreLanes) StoreCodeColumns<kAdds, kPlain, 1>(block, read, b, result, j);
+}
+
+void StoreCodeBlock(const SumBlock& block, const CodeRows& a, const QuadMatrix& b, const CodeResult& result) {
+  const CodeScale read = *a.scales;
+  const auto all = result.residual != nullptr ? (read.zero == 0 ? &StoreAllCodes<true, true> : &StoreAllCodes<true, false>)
+                                              : (read.zero == 0 ? &StoreAllCodes<false, true> : &StoreAllCodes<false, false>);
+  all(block, read, b, result);
 }
 
 }  // namespace wherry::math::HWY_NAMESPACE
