@@ -298,8 +298,8 @@ HWY_INLINE void StoreCodeColumns(const SumBlock& block, CodeScale read, const Qu
 template <bool kAdds, bool kPlain>
 void StoreAllCodes(const SumBlock& block, CodeScale read, const QuadMatrix& b, const CodeResult& result) {
   int64_t j = 0;
-  for (; j + 2 * kStoreLanes <= block.columns; j += 2 * kStoreLanes) {
-    StoreCodeColumns<kAdds, kPlain, 2>(block, read, b, result, j);
+  for (; j + kStoreVectors * kStoreLanes <= block.columns; j += kStoreVectors * kStoreLanes) {
+    StoreCodeColumns<kAdds, kPlain, kStoreVectors>(block, read, b, result, j);
   }
   for (; j < block.columns; j += kStoreLanes) StoreCodeColumns<kAdds, kPlain, 1>(block, read, b, result, j);
 }
