@@ -123,16 +123,6 @@ class CodeRowProduct {
   CodeBlock block_;
 };
 
-// A block of sums and where in C its results go. Only qgemm.cc uses it; a type that is compiled once has to be here.
-struct SumBlock {
-  const int32_t* sums;  // [rows * a.planes][stride], in each row panels of B
-  int64_t stride;
-  int64_t row;          // of C
-  int64_t rows;
-  int64_t column;
-  int64_t columns;  // of C, in the block
-};
-
 // Runs one task; C is float32. epilogue.accumulate adds to what C holds instead of the residual.
 void RunCodeGemmTask(const CodeGemmPlan& plan, const CodeRows& a, const QuadMatrix& b, const Epilogue& epilogue, float* c,
                      int64_t ldc, int64_t task, std::byte* scratch);
