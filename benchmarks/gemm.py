@@ -53,13 +53,14 @@ OTHERS = [
     Conv(112, 32, 3, 32, 1, 0, True), Conv(112, 64, 3, 64, 2, 0, True), Conv(28, 192, 3, 192, 1, 0, True),
     Conv(14, 480, 5, 480, 1, 0, True), Conv(112, 16, 1, 96, 1, 0), Conv(56, 144, 1, 24, 1, 0),
 ]  # fmt: skip
-HALVES = {"half_limit": 65504.0}  # of kernels with hf16; others do not look at it
+REDUCED = {"half_limit": 65504.0, "fraction_bits": 10}  # of kernels with hf16 and sf32; others do not look at them
+IN_FLOATS = {"hf16": "wf16", "sf32": "wf32"}  # where there is no such kernel
 MATRICES = [(1, 2048, 1000), (1, 1024, 4096), (8, 1024, 4096), (128, 768, 3072)]
 
 
 def weight(shape: tuple[int, ...], suffix: str, axis: int) -> Value:
     generator = np.random.default_rng(0)
-    if suffix == "wf32":
+    if suffix in ("wf32", "sf32"):
         return ArrayValue(generator.standard_normal(shape, np.float32))
     kind = TensorType(DType.FLOAT, shape)
     scale = np.full(shape[axis], 0.01, np.float32)
@@ -81,20 +82,21 @@ def best(key: str, inputs: list, attrs: dict, shape: tuple[int, ...], threads: i
 
 def time_conv(conv: Conv, suffix: str, threads: int, isa: int) -> float:
     x = np.random.default_rng(1).standard_normal((1, conv.size, conv.size, conv.inputs), np.float32)
-    attrs = {"strides": [1, conv.stride, conv.stride, 1], "padding": "SAME", "activation": "Relu", **HALVES}
+    attrs = {"strides": [1, conv.stride, conv.stride, 1], "padding": "SAME", "activation": "Relu", **REDUCED}
     out = -(-conv.size // conv.stride)
     op = "DepthwiseConv2dNative" if conv.depthwise else "Conv2D"
     shape = (conv.taps, conv.taps, conv.inputs, 1 if conv.depthwise else conv.outputs)
     stored = pack_weight(op, weight(shape, suffix, 2 if conv.depthwise else 3))
     inputs = [x, stored, np.zeros(conv.outputs, np.float32)]
-    key = f"{op}_f32_{'wf16' if conv.depthwise and suffix == 'hf16' else key_suffix(suffix)}"
+    key = f"{op}_f32_{IN_FLOATS.get(suffix, key_suffix(suffix)) if conv.depthwise else key_suffix(suffix)}"
     return best(key, inputs, attrs, (1, out, out, conv.outputs), threads, isa, conv.macs)
 
 
 def time_matrix(m: int, k: int, n: int, suffix: str, threads: int, isa: int) -> float:
     a = np.random.default_rng(1).standard_normal((m, k), np.float32)
     stored = pack_weight("MatMul", weight((k, n), suffix, 1))
-    return best(f"MatMul_f32_{key_suffix(suffix)}", [a, stored], HALVES, (m, n), threads, isa, m * k * n)
+    key = f"MatMul_f32_{'wf32' if suffix == 'sf32' else key_suffix(suffix)}"
+    return best(key, [a, stored], REDUCED, (m, n), threads, isa, m * k * n)
 
 
 def key_suffix(suffix: str) -> str:
@@ -105,7 +107,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--isa", type=int, nargs="+", default=[max(isas().values())])
-    parser.add_argument("--formats", nargs="+", default=["wf32", "wi8"], help="wf32 wf16 hf16 wi8 wmm2 ... wmm16")
+    parser.add_argument("--formats", nargs="+", default=["wf32", "wi8"], help="wf32 sf32 wf16 hf16 wi8 wmm2 ... wmm16")
     arguments = parser.parse_args()
     columns = [(i, f, t) for i in arguments.isa for f in arguments.formats for t in arguments.threads]
     print(f"{'GMAC/s':<32}" + "".join(f"{f'isa{i} {f} {t}t':>14}" for i, f, t in columns))

@@ -4,7 +4,8 @@
 // The filter is a weight [kh, kw, in, out] in panels. When it has fewer inputs than the image has channels, the
 // convolution is grouped: group g of the outputs sees group g of the channels only.
 //
-// Keys with hf16 multiply halves where the CPU can, but for groups and for what Winograd's transforms do faster.
+// Keys with hf16 multiply halves where the CPU can, and keys with sf32 float32 weights in whole numbers of 16 bits, but for
+// groups and for what Winograd's transforms do faster.
 #include "kernels/nn/conv_2d.h"
 
 #include <algorithm>
@@ -12,6 +13,7 @@
 #include "kernels/halves.h"
 #include "kernels/panels.h"
 #include "kernels/select.h"
+#include "kernels/shorts.h"
 #include "math/winograd.h"
 
 namespace wherry::kernels {
@@ -23,6 +25,7 @@ struct ConvParams {
   math::GemmPlan plan;  // of the whole, when there is one group
   math::WinogradPlan winograd;  // takes its place unless its tile is 0
   float half_limit = 0.0F;      // unless 0, `plan` is one of halves
+  float step = 0.0F;            // unless 0, whole numbers are multiplied
   Fused fused;
 };
 
@@ -104,13 +107,21 @@ Status RunConv(RunContext& context, math::DequantizePanel dequantize) {
   return Status::Ok();
 }
 
-// Halves multiply twice as fast as floats. Winograd's transforms take so much of what they save that they have to save 3.5
+// Halves, and shorts, multiply twice as fast as floats. Winograd's transforms take so much of what they save that they have to save 3.5
 // times the multiplies to be faster: 4 times, with a tile of 4, where the image is not much smaller than its tiles.
 [[maybe_unused]] bool BeatsHalves(const math::WinogradPlan& plan, const Window& window) {
   if (plan.tile == 0) return false;
   const auto tiles = [&](const WindowAxis& axis) { return (axis.out + plan.tile - 1) / plan.tile; };
   const int64_t multiplies = tiles(window.h) * tiles(window.w) * (plan.tile + 2) * (plan.tile + 2);
   return 2 * 9 * window.h.out * window.w.out >= 7 * multiplies;
+}
+
+// The image as a matrix of patches. patches: where they are described.
+[[maybe_unused]] math::RowSource RowsOf(const RunContext& context, const ConvParams& params, math::Patches* patches) {
+  const Tensor& image = context.input(0);
+  if (IsPointwise(params.window)) return math::RowSource::Matrix(image.as<const float>(), image.pitch);
+  *patches = PatchesOf(image, params.window, 0, image.dim(3));
+  return math::RowSource::Made(math::PatchCopier(context.isa()), patches);
 }
 
 [[maybe_unused]] Status PrepareHalves(PrepareContext& context, bool adds_residual) {
@@ -131,16 +142,44 @@ Status RunConv(RunContext& context, math::DequantizePanel dequantize) {
 [[maybe_unused]] Status RunHalves(RunContext& context) {
   const ConvParams& params = context.params<ConvParams>();
   if (params.half_limit == 0.0F) return RunConv(context, math::Float16Panels(context.isa()));
-  const Tensor& image = context.input(0);
-  const int64_t depth = image.dim(3);
-  const int64_t outputs = params.plan.column_end;
-  const math::Patches patches = PatchesOf(image, params.window, 0, depth);
-  const math::RowSource rows = IsPointwise(params.window)
-                                   ? math::RowSource::Matrix(image.as<const float>(), image.pitch)
-                                   : math::RowSource::Made(math::PatchCopier(context.isa()), &patches);
+  math::Patches patches;
+  const math::RowSource rows = RowsOf(context, params, &patches);
   RunHalfGemm(context, params.plan, rows, params.half_limit,
-              PanelsOf(context.input(1), params.plan.k, outputs, nullptr), EpilogueOf(context, params.fused, 2),
-              ColumnsOut<float>(context, params.fused), RowStride(context), context.scratch());
+              PanelsOf(context.input(1), params.plan.k, params.plan.column_end, nullptr),
+              EpilogueOf(context, params.fused, 2), ColumnsOut<float>(context, params.fused), RowStride(context),
+              context.scratch());
+  return Status::Ok();
+}
+
+[[maybe_unused]] math::ShortGemmPlan PlanShorts(const ConvParams& params, int threads) {
+  return math::PlanShortGemm(params.plan.m, params.plan.k, params.plan.column_end, params.plan.isa, threads,
+                             !IsPointwise(params.window));
+}
+
+[[maybe_unused]] Status PrepareShorts(PrepareContext& context, bool adds_residual) {
+  float step = 0.0F;
+  WHERRY_RETURN_IF_ERROR(ReadStep(context, &step));
+  WHERRY_RETURN_IF_ERROR(PrepareConv(context, WeightFormat::kPlain, adds_residual));
+  ConvParams& params = context.params<ConvParams>();
+  if (params.groups != 1 || !math::MultipliesShorts(context.isa(), params.plan.k, params.plan.column_end)) {
+    return Status::Ok();
+  }
+  if (BeatsHalves(params.winograd, params.window)) return Status::Ok();
+  params.winograd = math::WinogradPlan();
+  params.step = step;
+  context.RequestScratch(ShortScratchBytes(PlanShorts(params, context.num_threads()), context.num_threads()));
+  return Status::Ok();
+}
+
+[[maybe_unused]] Status RunShorts(RunContext& context) {
+  const ConvParams& params = context.params<ConvParams>();
+  if (params.step == 0.0F) return RunConv(context, nullptr);
+  math::Patches patches;
+  const math::RowSource rows = RowsOf(context, params, &patches);
+  RunShortGemm(context, PlanShorts(params, context.num_threads()), rows, params.step,
+               PanelsOf(context.input(1), params.plan.k, params.plan.column_end, nullptr),
+               EpilogueOf(context, params.fused, 2), ColumnsOut<float>(context, params.fused), RowStride(context),
+               context.scratch());
   return Status::Ok();
 }
 
@@ -154,6 +193,16 @@ WHERRY_RUN(Conv2D_f32_hf16) { return RunHalves(context); }
 #if WHERRY_SELECTED(FusedConv2DAdd_f32_hf16)
 WHERRY_PREPARE(FusedConv2DAdd_f32_hf16) { return PrepareHalves(context, true); }
 WHERRY_RUN(FusedConv2DAdd_f32_hf16) { return RunHalves(context); }
+#endif
+
+#if WHERRY_SELECTED(Conv2D_f32_sf32)
+WHERRY_PREPARE(Conv2D_f32_sf32) { return PrepareShorts(context, false); }
+WHERRY_RUN(Conv2D_f32_sf32) { return RunShorts(context); }
+#endif
+
+#if WHERRY_SELECTED(FusedConv2DAdd_f32_sf32)
+WHERRY_PREPARE(FusedConv2DAdd_f32_sf32) { return PrepareShorts(context, true); }
+WHERRY_RUN(FusedConv2DAdd_f32_sf32) { return RunShorts(context); }
 #endif
 
 #if WHERRY_SELECTED(Conv2D_f32_wf32)

@@ -6,6 +6,9 @@
 // Attributes, a list with so many numbers for each part: ops (0 Conv2D, 1 DepthwiseConv2dNative), biases (1), strides (2),
 // dilations (2), explicit_paddings (4: top, bottom, left, right), and `activations`: names between commas.
 //
+// The key with sf32 multiplies convolutions in whole numbers of 16 bits (math/short_gemm.h) where `shorts` says so and the
+// CPU does so, with activations in steps of 2^-`fraction_bits`: two more lists with a number for each part.
+//
 // Each thread takes a range of rows of the output and computes what that reads, which other threads may compute too: the
 // rows are the same whoever computes them. A convolution is never grouped here and never goes through Winograd.
 #include <cstring>
@@ -13,6 +16,7 @@
 #include "kernels/nn/conv_2d.h"
 #include "kernels/panels.h"
 #include "kernels/select.h"
+#include "kernels/shorts.h"
 #include "math/depthwise.h"
 #include "math/strips.h"
 
@@ -36,13 +40,17 @@ struct Part {
   uint8_t stride[2];
   uint8_t dilation[2];
   uint8_t before[2];
+  int8_t fraction_bits;  // of shorts, or kFloats
 };
+
+constexpr int8_t kFloats = 127;
 
 struct ChainParams {
   int num_parts;
   int strip_rows;
   size_t worker_bytes;   // scratch of one thread
-  size_t product_bytes;  // of which products take the first
+  size_t weight_bytes;   // of which weights in whole numbers take the first,
+  size_t product_bytes;  // and products the next
   Part parts[kMostParts];
 };
 
@@ -55,9 +63,12 @@ struct Link {
   int64_t taps;
   const Tensor* filter;
   math::Epilogue epilogue;
+  float step;
+  math::ShortWeights shorts;  // where step is not 0
 
   int64_t in_row() const { return window.w.in * channels; }
   int64_t out_row() const { return window.w.out * outputs; }
+  int64_t depth() const { return taps * channels; }
   // The image is its own matrix of patches.
   bool pointwise() const { return taps == 1 && IsPointwise(window) && window.w.in == window.w.out; }
 };
@@ -84,6 +95,7 @@ Link LinkOf(const KernelContext& context, const ChainParams& params, int i) {
   link.taps = link.filter->dim(0) * link.filter->dim(1);
   link.epilogue.activation = part.activation;
   if (part.has_bias) link.epilogue.bias = context.input(part.filter + 1).as<const float>();
+  link.step = part.fraction_bits == kFloats ? 0.0F : StepOf(part.fraction_bits);
   return link;
 }
 
@@ -95,6 +107,23 @@ bool NextName(StringView* names, StringView* name) {
   *name = StringView(names->data, size);
   *names = comma == nullptr ? StringView(nullptr, 0) : StringView(names->data + size + 1, names->size - size - 1);
   return true;
+}
+
+// Which parts multiply shorts, and in which steps.
+Status ReadSteps(const PrepareContext& context, ChainParams* params) {
+  const Span<const int64_t> shorts = context.attrs().Ints("shorts"), bits = context.attrs().Ints("fraction_bits");
+  const size_t count = static_cast<size_t>(params->num_parts);
+  if (shorts.size() != count || bits.size() != count) {
+    return context.Fail(Code::kCorrupt, "shorts and fraction_bits have a number for each part");
+  }
+  for (size_t i = 0; i < count; ++i) {
+    if (shorts[i] == 0) continue;
+    if (StepOf(bits[i]) == 0.0F || params->parts[i].op != PartOp::kConv) {
+      return context.Fail(Code::kCorrupt, "part %d has no such step", static_cast<int>(i));
+    }
+    params->parts[i].fraction_bits = static_cast<int8_t>(bits[i]);
+  }
+  return Status::Ok();
 }
 
 // Reads attributes, and finds each part's inputs. after: two numbers for each part.
@@ -120,6 +149,7 @@ Status ReadParts(const PrepareContext& context, ChainParams* params, int64_t (*a
     if (ops[i] < 0 || ops[i] > 1) return context.Fail(Code::kCorrupt, "part %d is unknown", static_cast<int>(i));
     part.op = static_cast<PartOp>(ops[i]);
     part.has_bias = biases[i] != 0;
+    part.fraction_bits = kFloats;
     part.filter = static_cast<uint8_t>(inputs);
     inputs += part.has_bias ? 2 : 1;
     for (size_t axis = 0; axis < 2; ++axis) {
@@ -185,7 +215,11 @@ int64_t EvenStrip(int64_t range, int64_t strip) {
   return count > 0 ? (range + count - 1) / count : strip;
 }
 
+// Of a part's weights in whole numbers.
+size_t WeightBytes(const Link& link) { return (math::ShortWeightBytes(link.depth(), link.outputs) + 63) / 64 * 64; }
+
 // Cuts a thread's share into strips of so many rows.
+template <bool kShorts>
 void CutStrips(const Link* links, int64_t strip, Isa isa, ChainParams* params) {
   int64_t rows[kMostParts + 1] = {};
   const int64_t kept = MostKept(links, params->num_parts, strip, rows);
@@ -193,21 +227,41 @@ void CutStrips(const Link* links, int64_t strip, Isa isa, ChainParams* params) {
   params->strip_rows = static_cast<int>(strip);
   params->product_bytes = 0;
   for (int i = 0; i < params->num_parts; ++i) {
-    if (links[i].op != PartOp::kConv) continue;
-    const math::GemmPlan plan = math::PlanGemm(rows[i + 1] * links[i].window.w.out, links[i].taps * links[i].channels, 0,
-                                               links[i].outputs, false, isa, 1);
-    params->product_bytes = std::max(params->product_bytes, plan.scratch_bytes);
+    const Link& link = links[i];
+    if (link.op != PartOp::kConv) continue;
+    const int64_t m = rows[i + 1] * link.window.w.out;
+    size_t bytes;
+    if (kShorts && link.step != 0.0F) {
+      bytes = math::PlanShortGemm(m, link.depth(), link.outputs, isa, 1, !link.pointwise()).scratch_bytes;
+    } else {
+      bytes = math::PlanGemm(m, link.depth(), 0, link.outputs, false, isa, 1).scratch_bytes;
+    }
+    params->product_bytes = std::max(params->product_bytes, bytes);
   }
   params->product_bytes = (params->product_bytes + 63) / 64 * 64;
-  params->worker_bytes = params->product_bytes + (static_cast<size_t>(kept) + 63 * kMostParts) / 64 * 64;
+  params->worker_bytes =
+      params->weight_bytes + params->product_bytes + (static_cast<size_t>(kept) + 63 * kMostParts) / 64 * 64;
 }
 
+// Takes steps away where products stay those of floats, and finds the memory for weights of the others.
+void PlanShorts(Link* links, Isa isa, ChainParams* params) {
+  for (int i = 0; i < params->num_parts; ++i) {
+    if (!math::MultipliesShorts(isa, links[i].depth(), links[i].outputs)) {
+      params->parts[i].fraction_bits = kFloats;
+      links[i].step = 0.0F;
+    }
+    if (links[i].step != 0.0F) params->weight_bytes += WeightBytes(links[i]);
+  }
+}
+
+template <bool kShorts>
 Status PrepareChain(PrepareContext& context) {
   ChainParams& params = context.params<ChainParams>();
   params = ChainParams();
   context.AllowUnusedOutputs();
   int64_t after[kMostParts][2];
   WHERRY_RETURN_IF_ERROR(ReadParts(context, &params, after));
+  if constexpr (kShorts) WHERRY_RETURN_IF_ERROR(ReadSteps(context, &params));
   WHERRY_RETURN_IF_ERROR(ExpectPlainInput(context, 0, DType::kF32));
   WHERRY_RETURN_IF_ERROR(context.ExpectInputRank(0, 4));
   for (int i = 0; i < params.num_parts; ++i) {
@@ -219,6 +273,7 @@ Status PrepareChain(PrepareContext& context) {
     WHERRY_RETURN_IF_ERROR(CheckPart(context, params, i, after[i]));
     links[i] = LinkOf(context, params, i);
   }
+  if constexpr (kShorts) PlanShorts(links, context.isa(), &params);
   int64_t rows[kMostParts + 1] = {};
   int64_t strip = std::min(kMostStripRows, std::max<int64_t>(1, links[params.num_parts - 1].window.h.out));
   while (strip > 1 && MostKept(links, params.num_parts, strip, rows) > kKeptBytes) strip = (strip + 1) / 2;
@@ -227,7 +282,7 @@ Status PrepareChain(PrepareContext& context) {
   const int64_t range = (out_rows + ranges - 1) / ranges;
   const auto threads = static_cast<uint64_t>(context.num_threads());
   for (strip = EvenStrip(range, strip);; strip = EvenStrip(range, strip - 1)) {
-    CutStrips(links, strip, context.isa(), &params);
+    CutStrips<kShorts>(links, strip, context.isa(), &params);
     if (strip <= 1 || params.worker_bytes * threads <= context.scratch_limit()) break;
   }
   context.RequestScratch(params.worker_bytes * threads);
@@ -241,6 +296,7 @@ struct HeldRows {
 };
 
 // Output rows `out` of a part, one image.
+template <bool kShorts>
 void RunPart(const Link& link, const HeldRows& in, math::Rows out, float* to, Isa isa, std::byte* scratch) {
   if (out.size() <= 0) return;
   // The same window over an image that begins at the first row held and an output that begins at the first row wanted.
@@ -262,9 +318,7 @@ void RunPart(const Link& link, const HeldRows& in, math::Rows out, float* to, Is
     math::RunDepthwise(conv, 0, out.size(), isa);
     return;
   }
-  const int64_t depth = link.taps * link.channels;
-  const math::GemmPlan plan = math::PlanGemm(out.size() * window.w.out, depth, 0, link.outputs, false, isa, 1);
-  const math::PanelMatrix filter = PanelsOf(*link.filter, depth, link.outputs, nullptr);
+  const int64_t depth = link.depth();
   math::Patches patches;
   patches.image = in.data;
   patches.window = window;
@@ -273,13 +327,26 @@ void RunPart(const Link& link, const HeldRows& in, math::Rows out, float* to, Is
       link.pointwise()
           ? math::RowSource::Matrix(in.data + (out.begin - in.rows.begin) * link.in_row(), link.channels)
           : math::RowSource::Made(math::PatchCopier(isa), &patches);
+  const int64_t m = out.size() * window.w.out;
+  if constexpr (kShorts) {
+    if (link.step != 0.0F) {
+      const math::ShortGemmPlan plan = math::PlanShortGemm(m, depth, link.outputs, isa, 1, !link.pointwise());
+      for (int64_t task = 0; task < plan.tasks(); ++task) {
+        math::RunShortGemmTask(plan, rows, link.step, link.shorts, link.epilogue, to, link.outputs, task, scratch);
+      }
+      return;
+    }
+  }
+  const math::GemmPlan plan = math::PlanGemm(m, depth, 0, link.outputs, false, isa, 1);
+  const math::PanelMatrix filter = PanelsOf(*link.filter, depth, link.outputs, nullptr);
   for (int64_t task = 0; task < plan.tasks(); ++task) {
     math::RunGemmTask(plan, rows, filter, link.epilogue, to, link.outputs, task, scratch);
   }
 }
 
 // Rows `range` of the last tensor of one image.
-void RunRange(const Link* links, const ChainParams& params, const float* image, float* out, math::Rows range, Isa isa,
+template <bool kShorts>
+void RunRange(Link* links, const ChainParams& params, const float* image, float* out, math::Rows range, Isa isa,
               std::byte* scratch) {
   const int count = params.num_parts;
   math::WindowAxis axes[kMostParts];
@@ -287,6 +354,16 @@ void RunRange(const Link* links, const ChainParams& params, const float* image, 
   for (int i = 0; i < count; ++i) axes[i] = links[i].window.h;
   MostKept(links, count, params.strip_rows, most);
   float* buffers[kMostParts];
+  if constexpr (kShorts) {
+    std::byte* weights = scratch;
+    for (Link* link = links; link < links + count; ++link) {
+      if (link->step == 0.0F) continue;
+      const math::PanelMatrix filter = PanelsOf(*link->filter, link->depth(), link->outputs, nullptr);
+      link->shorts = math::MakeShortWeights(filter, link->epilogue.bias, link->step, isa, weights);
+      weights += WeightBytes(*link);
+    }
+    scratch += params.weight_bytes;
+  }
   std::byte* next = scratch + params.product_bytes;
   for (int i = 1; i < count; ++i) {
     buffers[i] = reinterpret_cast<float*>(next);
@@ -310,26 +387,28 @@ void RunRange(const Link* links, const ChainParams& params, const float* image, 
         if (made.drop > 0) std::memmove(to, to + made.drop * row, static_cast<size_t>(made.kept.size() * row) * sizeof(float));
         to += made.kept.size() * row;
       }
-      RunPart(links[i], in, wanted, to, isa, scratch);
+      RunPart<kShorts>(links[i], in, wanted, to, isa, scratch);
     }
   }
 }
 
+template <bool kShorts>
 Status RunChain(RunContext& context) {
   const ChainParams& params = context.params<ChainParams>();
   const Tensor& image = context.input(0);
   const Tensor& result = context.output(0);
   if (result.data == nullptr || result.count() == 0) return Status::Ok();
-  Link links[kMostParts];
-  for (int i = 0; i < params.num_parts; ++i) links[i] = LinkOf(context, params, i);
+  const int64_t row_floats = LinkOf(context, params, 0).in_row();
+  const int64_t out_floats = LinkOf(context, params, params.num_parts - 1).out_row();
   const int64_t batch = image.dim(0);
   const int64_t rows = result.dim(1);
   const int64_t ranges = NumRanges(batch, rows, context.num_threads());
   context.threads().ForEach(batch * ranges, [&](int64_t task, int worker) {
     const int64_t b = task / ranges;
     const int64_t part = task % ranges;
-    RunRange(links, params, image.as<const float>() + b * image.dim(1) * links[0].in_row(),
-             result.as<float>() + b * rows * links[params.num_parts - 1].out_row(),
+    Link links[kMostParts];
+    for (int i = 0; i < params.num_parts; ++i) links[i] = LinkOf(context, params, i);
+    RunRange<kShorts>(links, params, image.as<const float>() + b * image.dim(1) * row_floats, result.as<float>() + b * rows * out_floats,
              {rows * part / ranges, rows * (part + 1) / ranges}, context.isa(),
              context.scratch() + params.worker_bytes * static_cast<size_t>(worker));
   });
@@ -338,9 +417,14 @@ Status RunChain(RunContext& context) {
 
 }  // namespace
 
+#if WHERRY_SELECTED(ConvChain_f32_sf32)
+WHERRY_PREPARE(ConvChain_f32_sf32) { return PrepareChain<true>(context); }
+WHERRY_RUN(ConvChain_f32_sf32) { return RunChain<true>(context); }
+#endif
+
 #if WHERRY_SELECTED(ConvChain_f32_wf32)
-WHERRY_PREPARE(ConvChain_f32_wf32) { return PrepareChain(context); }
-WHERRY_RUN(ConvChain_f32_wf32) { return RunChain(context); }
+WHERRY_PREPARE(ConvChain_f32_wf32) { return PrepareChain<false>(context); }
+WHERRY_RUN(ConvChain_f32_wf32) { return RunChain<false>(context); }
 #endif
 
 }  // namespace wherry::kernels
