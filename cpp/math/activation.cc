@@ -42,6 +42,8 @@ void ActivateAll(Activation activation, float alpha, const FloatRows& rows) {
       return MapRows(rows, [](MathVector x) HWY_ATTR { return Sigmoid(x); });
     case Activation::kSwish:
       return MapRows(rows, [](MathVector x) HWY_ATTR { return Swish(x); });
+    case Activation::kFastSwish:
+      return MapRows(rows, [](MathVector x) HWY_ATTR { return FastSwish(x); });
     case Activation::kHardSwish:
       return MapRows(rows, [](MathVector x) HWY_ATTR {
         const MathVector gate = Clamp(0.0F, hn::Add(x, Constant(3.0F)), 6.0F);

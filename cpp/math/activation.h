@@ -19,6 +19,7 @@ enum class Activation : uint8_t {
   kSigmoid,
   kSwish,      // x * sigmoid(x)
   kHardSwish,  // x * relu6(x + 3) / 6
+  kFastSwish,  // x * sigmoid(x) with an error of up to 1e-4, or 2e-5 of x: for networks in reduced arithmetic
 };
 
 // Relu and Relu6 as bounds, which a last loop applies itself: max(low, x), then min(high, x), NaN passing. Infinities

@@ -29,7 +29,7 @@ inline bool FindActivation(StringView name, math::Activation* activation) {
       {"Relu6", math::Activation::kRelu6},     {"LeakyRelu", math::Activation::kLeakyRelu},
       {"Elu", math::Activation::kElu},         {"Tanh", math::Activation::kTanh},
       {"Sigmoid", math::Activation::kSigmoid}, {"Swish", math::Activation::kSwish},
-      {"HardSwish", math::Activation::kHardSwish},
+      {"HardSwish", math::Activation::kHardSwish}, {"FastSwish", math::Activation::kFastSwish},
   };
   for (const Named& named : kNames) {
     if (name == StringView(named.name)) {
