@@ -155,6 +155,8 @@ def show_static(static: StaticReport) -> None:
     for form, how in _FORMS.items():
         if names := static.names_of(form):
             print(f"  {counted(len(names), 'layer')} {how}, as outputs may differ by {percent(static.tolerance)}")
+    if static.shorts:
+        print(f"  {static.shorts} of those in whole numbers of 16 bits on x86 CPUs with AVX2 or VNNI")
     for layer in sorted(static.left, key=lambda found: -found.error)[:5]:
         print(f"    {layer.name} ({layer.op}, {layer.form}): alone it changes outputs by {layer.error:.2%} rms "
               "in its cheapest form")  # fmt: skip

@@ -17,6 +17,9 @@ REDUCED = "_reduced"
 ACTIVATION_BITS = "_activation_bits"
 # How far the activations of a node may go that multiplies in half precision (wherry.quantize.halves).
 HALF_LIMIT = "_half_limit"
+# A convolution of float32 weights that CPUs may multiply in whole numbers of 16 bits: its activations in steps of
+# 2^-(this many bits) (wherry.quantize.static.shorts).
+FRACTION_BITS = "_fraction_bits"
 
 
 class WeightUse(enum.Enum):

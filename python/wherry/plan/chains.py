@@ -4,7 +4,8 @@ What lies between them then stays in a core's cache and has no place in the aren
 
     ConvChain
         inputs      image; for each part its filter and, where it has one, its bias
-        attributes  ops, biases, strides, dilations, explicit_paddings, activations (see cpp/kernels/nn/conv_chain.cc)
+        attributes  ops, biases, strides, dilations, explicit_paddings, activations, and where some multiply shorts,
+                    shorts and fraction_bits (see cpp/kernels/nn/conv_chain.cc)
         outputs     the last part's; then those of the parts before it, which have a shape and no memory
 
 It computes what its parts compute, to the bit, so it is a matter of the plan: the graph keeps its nodes.
@@ -22,7 +23,8 @@ from wherry.plan.program import Program, ProgramTensor, Step
 from wherry.plan.windows import Windowed, axes_of
 
 KERNEL = "ConvChain_f32_wf32"
-_OPS = {"Conv2D_f32_wf32": 0, "DepthwiseConv2dNative_f32_wf32": 1}
+SHORTS_KERNEL = "ConvChain_f32_sf32"
+_OPS = {"Conv2D_f32_wf32": 0, "Conv2D_f32_sf32": 0, "DepthwiseConv2dNative_f32_wf32": 1}
 
 # As in the kernel.
 _MOST_PARTS = 16
@@ -51,7 +53,7 @@ class _Part(Windowed):
 
 def join_chains(program: Program, kernels: Catalog) -> None:
     """Replaces runs of steps by chains where the model of the costs says that it pays. Lifetimes are not set yet."""
-    if KERNEL not in kernels.kernels:
+    if not {KERNEL, SHORTS_KERNEL} <= kernels.kernels.keys():
         return
     readers: dict[int, int] = {}
     for tensor in [t for step in program.steps for t in step.inputs] + list(program.outputs.values()):
@@ -158,4 +160,10 @@ def _chain(piece: Sequence[_Part]) -> Step:
         "explicit_paddings": [pad for part in piece for axis in part.axes for pad in (axis.before, axis.after)],
         "activations": ",".join(str(part.step.attrs.get("activation", "")) for part in piece),
     }
-    return Step(last.name, "ConvChain", KERNEL, inputs, [*last.outputs, *between], attrs)
+    kernel = KERNEL
+    bits = [part.step.attrs.get("fraction_bits") for part in piece]
+    if any(held is not None for held in bits):
+        kernel = SHORTS_KERNEL
+        attrs["shorts"] = [int(held is not None) for held in bits]
+        attrs["fraction_bits"] = [int(held or 0) for held in bits]
+    return Step(last.name, "ConvChain", kernel, inputs, [*last.outputs, *between], attrs)

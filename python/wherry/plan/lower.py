@@ -13,6 +13,7 @@ from wherry.ops.catalog import Catalog, Kernel, catalog
 from wherry.ops.rules import (
     ACTIVATION_BITS,
     ALIASES,
+    FRACTION_BITS,
     HALF_LIMIT,
     LSTMS,
     REDUCED,
@@ -26,6 +27,7 @@ from wherry.ops.suffixes import RUNTIME_TYPES, candidates, width_suffix
 from wherry.pack import float28
 from wherry.passes.recurrent_loop import LOOP_OPS
 from wherry.plan.chains import join_chains
+from wherry.plan.fast_swish import take_fast_swishes
 from wherry.plan.lifetimes import set_lifetimes
 from wherry.plan.order import choose_order
 from wherry.plan.program import Program, ProgramTensor, Step, Storage, Weight
@@ -76,6 +78,7 @@ class _Lowering:
         missing = [*self.control_flow, *self.missing]  # what else is missing is mostly of a loop's lists
         if missing:
             raise MissingKernelError("\n".join(missing))
+        take_fast_swishes(self.program)
         join_chains(self.program, self.kernels)
         if ordered:
             join_views(self.program, self.kernels)
@@ -116,6 +119,8 @@ class _Lowering:
             attrs.pop("transpose_b", None)  # the pack holds it the right way round
         if kernel.suffix.endswith("_hf16"):
             attrs["half_limit"] = float(node.attrs[HALF_LIMIT])
+        if kernel.suffix.endswith("_sf32"):
+            attrs["fraction_bits"] = int(node.attrs[FRACTION_BITS])
         if kernel.suffix.endswith("_di8") and ACTIVATION_BITS in node.attrs:
             attrs["activation_bits"] = int(node.attrs[ACTIVATION_BITS])
         self.program.steps.append(Step(node.name, op, kernel.key, inputs, outputs, attrs))
@@ -198,8 +203,11 @@ class _Lowering:
         if formats == "wf32" and op in _RECURRENT and self._takes_28_bits(node, *rule.weights):
             formats, uses = "wf28", {**uses, **dict.fromkeys(rule.weights, WeightUse.RECURRENT)}
         kernel = None
-        if formats in _REDUCED and node.attrs.get(REDUCED):
-            kernel = self.kernels.find(op, f"{in_types[min(rule.weights)].short}_{_REDUCED[formats]}", node.attrs)
+        reduced = "sf32" if formats == "wf32" and FRACTION_BITS in node.attrs else ""
+        if node.attrs.get(REDUCED):
+            reduced = _REDUCED.get(formats, "")
+        if reduced:
+            kernel = self.kernels.find(op, f"{in_types[min(rule.weights)].short}_{reduced}", node.attrs)
             if kernel is not None and formats == "wi8" and op in LSTMS:
                 uses.update(dict.fromkeys(rule.weights, WeightUse.RECURRENT))
         if kernel is None and formats:

@@ -65,6 +65,7 @@ class StaticReport:
 
     tolerance: how far the largest difference of an output may be from float32, relative to its largest value;
     error: how far it is on the samples, of the output where it is largest. left: layers that are not on codes.
+    shorts: how many of those in float arithmetic CPUs may multiply in whole numbers of 16 bits.
     """
 
     calibration: str
@@ -73,6 +74,7 @@ class StaticReport:
     error: float = 0.0
     layers: int = 0
     tensors: int = 0
+    shorts: int = 0
     left: list[LeftLayer] = field(default_factory=list)
 
     def names_of(self, form: str) -> list[str]:

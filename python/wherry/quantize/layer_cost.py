@@ -20,6 +20,7 @@ from wherry.ops.rules import WeightUse, composite_op, rule_for
 CODES, DYNAMIC, WIDE, WIDEST, FLOATS = "codes", "dynamic", "wide", "widest", "float"
 
 _PRODUCTS = {CODES: 1300.0, DYNAMIC: 1300.0, WIDE: 730.0, WIDEST: 480.0, FLOATS: 75.0}  # multiply-adds
+_SHORTS = 130.0  # instead of floats, on CPUs that do; others take as long as with floats, as before
 _DEPTHWISE = {CODES: 50.0, DYNAMIC: 40.0, WIDE: 40.0, WIDEST: 40.0, FLOATS: 40.0}
 _BYTES = 25.0  # of activations
 _SUMS = 6.6  # joined where codes have several planes of bytes
@@ -32,15 +33,20 @@ _STORED = 2.0  # bytes of a pack
 
 
 class LayerCost:
-    """Of a layer with weights. float_bytes: of a weight in the form FLOATS."""
+    """Of a layer with weights.
 
-    def __init__(self, graph: Graph, node: Node, float_bytes: int = 4) -> None:
+    float_bytes: of a weight in the form FLOATS. shorts: CPUs may make that form's products in whole numbers of 16 bits.
+    """
+
+    def __init__(self, graph: Graph, node: Node, float_bytes: int = 4, shorts: bool = False) -> None:
         op = composite_op(node.op, node.attrs)
         refs = [*node.inputs, Ref(node.name)]
         shapes = [tuple(int(d or 0) for d in graph.type_of(ref).shape or ()) for ref in refs]
         weights = rule_for(op).weights
         self.macs = macs(op, shapes[:-1], shapes[-1:])
         self.rates = _DEPTHWISE if WeightUse.DEPTHWISE in weights.values() else _PRODUCTS
+        if shorts:
+            self.rates = {**self.rates, FLOATS: _SHORTS}
         activations = [i for i, ref in enumerate(node.inputs) if graph.const_value(ref) is None]
         self.read = sum(math.prod(shapes[i]) for i in activations)
         self.written = math.prod(shapes[-1])

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from wherry.graph import Graph, QuantizedValue
+from wherry.ops.rules import FRACTION_BITS
 from wherry.quantize.apply import (
     LeftLayer,
     QuantizeReport,
@@ -25,13 +26,15 @@ from wherry.quantize.static import layers
 from wherry.quantize.static.ranges import Calibration
 from wherry.quantize.static.rewrite import Rewritten
 from wherry.quantize.static.samples import Samples
+from wherry.quantize.static.shorts import can_take_shorts
 from wherry.quantize.static.trials import Trials
 
 TOLERANCE = 0.02
 _MARGIN = 0.9  # of the tolerance is used when layers are chosen: other inputs than the samples give other errors
 _ALONE = 6  # batches on which one group's part in the error is measured
 _GROUPS = 64  # of neighbouring layers, each measured alone in every form: so many runs over samples
-_NEGLIGIBLE = 0.05  # of the limit: groups whose root mean square errors together are less keep to codes, at first
+_SHORTS = 0.25  # of the tolerance is what products of shorts may take, where they take the place of floats
+_NEGLIGIBLE = 0.02  # of the limit: groups whose root mean square errors together are less keep to codes, at first
 _REASON = "the outputs would differ by more than the tolerance"
 
 
@@ -48,6 +51,7 @@ def quantize_static(
     made, rewritten = trials.rewritten({})
     outputs = largest_differences(trials.expected, trials.outputs(made))
     if max(outputs.values(), default=0.0) > tolerance:
+        trials.choose_shorts(_SHORTS * tolerance)
         groups = _Groups(trials)
         found = search(groups.choices(_MARGIN * tolerance))
         if not found.fits:  # single values may move far where a whole output hardly does
@@ -63,6 +67,7 @@ def quantize_static(
     static.error = max(outputs.values(), default=0.0)
     static.layers = len(set(trials.linear).difference(layer.name for layer in static.left))
     static.tensors = rewritten.tensors
+    static.shorts = sum(FRACTION_BITS in node.attrs for node in made.nodes.values())
     report = QuantizeReport(STATIC, [*trials.other_errors, *_weight_errors(graph, made, rewritten)])
     report.outputs, report.static = outputs, static
     count_weight_bytes(made, report)
@@ -102,7 +107,13 @@ class _Groups:
         for name in self.names if self.large else trials.reducible:
             self.groups.setdefault(kind_of(graph, graph.nodes[name]), []).append(name)
         self.group_of = {name: group for group, names in self.groups.items() for name in names}
-        self.costs = {name: LayerCost(graph, graph.nodes[name], 2 if self.large else 4) for name in self.names}
+        float_bytes = 2 if self.large else 4
+        self.costs = {
+            name: LayerCost(
+                graph, graph.nodes[name], float_bytes, trials.takes_shorts and can_take_shorts(graph, graph.nodes[name])
+            )
+            for name in self.names
+        }
         self.sources = _linear_sources(graph, self.names)
         self.readers: dict[str, list[str]] = {name: [] for name in self.names}
         for name, sources in self.sources.items():
@@ -126,7 +137,14 @@ class _Groups:
             if left < 0:
                 found[group] = self._finer(group, found[group])
         self.errors.update((group, found[group]) for group in self.groups)
-        return Choices(self.errors, self._cost, lambda forms: self.trials.likely_error(self.layer_forms(forms)), limit)
+        return Choices(self.errors, self._cost, self._likely_error, limit)
+
+    def _likely_error(self, forms: Forms) -> float:
+        """Who measures two dozen choices on a few outputs, and takes the best that fits, takes one that was lucky
+        there. What groups do alone says more: nobody chose among these."""
+        error = self.trials.likely_error(self.layer_forms(forms))
+        alone = self.trials.likely_of_rms(math.hypot(*(self.errors[group][form] for group, form in forms.items())))
+        return max(error, math.hypot(error, alone) / math.sqrt(2))
 
     def _forms(self, group: str) -> list[str]:
         """Those that some layer of a group can have, from the cheapest to the most exact, but for floats."""

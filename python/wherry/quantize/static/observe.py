@@ -104,9 +104,11 @@ class _Opened(Runner):
 
 @dataclass(frozen=True)
 class Observation:
-    """The scale of each tensor's codes, the means of its channels, and the graph's own outputs for every batch."""
+    """The scale of each tensor's codes, the size of its largest value, the means of its channels, and the graph's own
+    outputs for every batch."""
 
     scales: dict[Ref, Scale] = field(default_factory=dict)
+    largest: dict[Ref, float] = field(default_factory=dict)
     means: dict[Ref, Means] = field(default_factory=dict)
     outputs: list[dict[str, np.ndarray]] = field(default_factory=list)
 
@@ -127,6 +129,7 @@ def observe(graph: Graph, refs: Sequence[Ref], samples: Samples, calibration: Ca
             for ref, values in opened.tensors(seen) if calibration.needs_histogram else ():
                 ranges[ref].count(values)
             found.scales.update((ref, observed.scale(calibration)) for ref, observed in ranges.items())
+            found.largest.update((ref, max(-observed.low, observed.high, 0.0)) for ref, observed in ranges.items())
             sums = {ref: MeanSums(found.scales[ref]) for ref in group}
             for ref, values in opened.tensors(seen):
                 sums[ref].see(values)

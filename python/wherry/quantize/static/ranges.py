@@ -14,6 +14,10 @@ LEVELS = 255
 BINS = 4096
 METHODS = "minmax, percentile, percentile:P with P from 50 to 100, or least-error"
 _PERCENTILE = 99.99
+# Of so few values, as of means of channels, the extremes say little about those of others. No error that was measured
+# says what cutting others would do, so nothing is cut, and there is room.
+_FEW = 32768
+_ROOM = 1.25
 
 
 @dataclass(frozen=True)
@@ -102,6 +106,8 @@ class Observed:
             return scale_of(self.low, self.high)
         if calibration.method == "percentile":
             return scale_of(*self._percentile(calibration.percentile))
+        if self.counts.sum() < _FEW:
+            return scale_of(_ROOM * self.low, _ROOM * self.high)
         return self._least_error()
 
     def _edges(self) -> np.ndarray:

@@ -23,6 +23,7 @@ from wherry.quantize.static.ranges import Calibration
 from wherry.quantize.static.rewrite import Rewritten, rewrite, tensors_to_observe, tie_scales
 from wherry.quantize.static.rounded import RoundedLayers
 from wherry.quantize.static.samples import Samples
+from wherry.quantize.static.shorts import allow_shorts, can_take_shorts
 
 if TYPE_CHECKING:
     from wherry.pack.writer import PackedWeights
@@ -38,7 +39,8 @@ class Trials:
 
     linear: names of the layers that can compute on codes of fixed scales. reducible: those without a kernel for that,
     as LSTMs, which can make codes as they run. large: to write float32 weights for every trial takes too much time;
-    layers in float arithmetic have float16 ones.
+    layers in float arithmetic have float16 ones. takes_shorts: CPUs may make products of layers in float arithmetic in
+    whole numbers of 16 bits.
     """
 
     def __init__(self, graph: Graph, samples: Samples, calibration: Calibration) -> None:
@@ -53,6 +55,10 @@ class Trials:
         wanted = dict.fromkeys([*tensors_to_observe(graph, self.possible), *inputs_of_layers(graph)])
         observed = observe(graph, list(wanted), samples, calibration)
         self.scales, self.expected = observed.scales, observed.outputs
+        self.largest: dict[str, float] = {}  # weight -> of what its layers read
+        for name in self.linear:
+            weight, read = _weight_of(graph, name), observed.largest[graph.nodes[name].inputs[0]]
+            self.largest[weight] = max(self.largest.get(weight, 0.0), read)
         self.rounded = RoundedLayers(graph, observed.means)
         self.packed: PackedWeights = {}
         largest = {name: [float(np.abs(outputs[name]).max(initial=0.0)) for outputs in self.expected]
@@ -64,6 +70,7 @@ class Trials:
         others = {tensor.name for tensor in made}
         self.reducible = [node.name for node in integer_layers(copied) if _weight_of(copied, node.name) in others]
         others -= {_weight_of(graph, name) for name in self.reducible}
+        self.takes_shorts = not self.large and any(can_take_shorts(graph, graph.nodes[name]) for name in self.linear)
         # 8-bit weights that are multiplied in float arithmetic.
         self.others = {name: copied.nodes[name].value for name in others}
         self.other_errors = [tensor for tensor in made if tensor.name in others]
@@ -78,6 +85,7 @@ class Trials:
         scales = dict(self.scales)
         tie_scales(graph, chosen, scales)
         weights = {_weight_of(graph, name) for name in floats - self.depthwise} & quantizable(graph).keys()
+        in_floats = {_weight_of(graph, name) for name in floats.intersection(self.linear) - self.depthwise}
         rewritten = rewrite(graph, chosen, scales, self.rounded, left - floats)
         if left:
             fuse_behind(graph)
@@ -88,6 +96,8 @@ class Trials:
         rewritten.halves = sorted(weights) if self.large else []
         for name in rewritten.halves:
             graph.nodes[name].value = self.rounded.half(name)
+        if self.takes_shorts:
+            allow_shorts(graph, {name: self.largest[name] for name in in_floats})
         for name in self.others.keys() & graph.nodes.keys():
             graph.nodes[name].value = self.others[name]
         return graph, rewritten
@@ -115,6 +125,16 @@ class Trials:
         parts = relative_differences(self.expected, self.outputs(self.rewritten(forms)[0])).values()
         return max((max(float(np.abs(part).max()), likely_largest(0.0, rms(part), part.size) * self.above_usual)
                     for part in parts if part.size), default=0.0)  # fmt: skip
+
+    def choose_shorts(self, limit: float) -> None:
+        """None are taken where they alone would make more of an error than this."""
+        floats = dict.fromkeys((*self.linear, *self.reducible), FLOATS)
+        self.takes_shorts = self.takes_shorts and self.likely_error(floats) <= limit
+
+    def likely_of_rms(self, error: float) -> float:
+        """The largest error to expect where the root mean square of all is this."""
+        count = sum(values.size for outputs in self.expected for values in outputs.values())
+        return likely_largest(0.0, error, count) * self.above_usual
 
 
 def _weight_of(graph: Graph, name: str) -> str:
