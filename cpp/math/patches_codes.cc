@@ -13,15 +13,30 @@
 HWY_BEFORE_NAMESPACE();
 namespace wherry::math::HWY_NAMESPACE {
 
-inline constexpr int64_t kShortLine = 64;
+namespace hn = hwy::HWY_NAMESPACE;
+
+inline constexpr int64_t kBeyond = 64;  // bytes that whole vectors may read and write behind what they copy
 
 HWY_INLINE void FillBytes(uint8_t value, int64_t count, uint8_t* to) {
   if (count > 0) std::memset(to, value, static_cast<size_t>(count));
 }
 
-// Whole groups of 16 bytes: up to 15 more are read and written.
-HWY_INLINE void CopyGroups(const uint8_t* from, int64_t count, uint8_t* to) {
-  for (int64_t i = 0; i < count; i += 16) std::memcpy(to + i, from + i, 16);
+template <size_t kVector>
+HWY_INLINE void CopyVectors(const uint8_t* from, int64_t count, uint8_t* to) {
+  const hn::CappedTag<uint8_t, kVector> d;
+  for (int64_t i = 0; i < count; i += static_cast<int64_t>(hn::Lanes(d))) hn::StoreU(hn::LoadU(d, from + i), d, to + i);
+}
+
+// A patch all of whose lines, `step` bytes apart, lie inside of the image, then zeros up to `stride` bytes. What is written
+// past the end of a line is written again by the next, by the zeros, or by the next patch; up to kBeyond bytes more are read
+// and written.
+template <size_t kVector>
+HWY_INLINE void CopyInside(const uint8_t* from, int64_t step, int64_t lines, int64_t line_bytes, uint8_t* out,
+                           int64_t stride) {
+  const hn::CappedTag<uint8_t, kVector> d;
+  uint8_t* const end = out + stride;
+  for (int64_t ky = 0; ky < lines; ++ky, from += step, out += line_bytes) CopyVectors<kVector>(from, line_bytes, out);
+  for (; out < end; out += hn::Lanes(d)) hn::StoreU(hn::Zero(d), d, out);
 }
 
 // One image row's part of a patch. pixels: that image row, or null when it lies outside; x: column of the first pixel.
@@ -52,18 +67,7 @@ HWY_INLINE void CopyPatch(const Patches& p, const uint8_t* image, int64_t top, i
   const auto& [h, w] = p.window;
   const int64_t line_bytes = w.filter * p.channels;
   uint8_t* to = out;
-  int64_t ky = 0;
-  if (w.dilation == 1 && line_bytes < kShortLine && left >= 0 && left + w.filter <= w.in && top >= 0 &&
-      top + (h.filter - 1) * h.dilation < h.in) {
-    // Short lines inside of the image: what is written past the end of one is written again by the next, and what is
-    // read belongs to the next line of the image. The last ones are left to the loop below.
-    const uint8_t* from = image + (top * w.in + left) * p.channels;
-    const int64_t step = h.dilation * w.in * p.channels;
-    const int64_t whole = step >= 16 ? h.filter - 1 : 0;
-    const uint8_t* const last = out + stride - (line_bytes + 15) / 16 * 16;
-    for (; ky < whole && to <= last; ++ky, from += step, to += line_bytes) CopyGroups(from, line_bytes, to);
-  }
-  for (; ky < h.filter; ++ky, to += line_bytes) {
+  for (int64_t ky = 0; ky < h.filter; ++ky, to += line_bytes) {
     const int64_t line = top + ky * h.dilation;
     const bool inside = line >= 0 && line < h.in;
     CopyLine(p, inside ? image + line * w.in * p.channels : nullptr, left, outside, to);
@@ -74,18 +78,33 @@ HWY_INLINE void CopyPatch(const Patches& p, const uint8_t* image, int64_t top, i
 void CopyPatchesOfCodes(const void* source, int64_t row, int64_t rows, uint8_t* out, int64_t stride) {
   const CodePatches& codes = *static_cast<const CodePatches*>(source);
   const Patches& p = codes.patches;
+  const auto& [h, w] = p.window;
+  const int64_t image_bytes = h.in * w.in * p.channels;
+  const int64_t line_bytes = w.filter * p.channels;
+  const int64_t step = h.dilation * w.in * p.channels;
+  // Patches that begin up to here in an image, and are written up to there, may be copied by whole vectors.
+  const int64_t last_from = image_bytes - (h.filter - 1) * step - line_bytes - kBeyond;
+  const uint8_t* const last_out = out + (rows * (codes.low == nullptr ? 1 : 2) - 1) * stride - kBeyond;
   ForOutputRuns(p.window, row, rows, [&](int64_t b, int64_t y, int64_t x, int64_t count) HWY_ATTR {
-    const auto& [h, w] = p.window;
-    const int64_t image = b * h.in * w.in * p.channels;
     const int32_t zero = codes.scales[b * codes.scale_step].zero;
-    const uint8_t outside = static_cast<uint8_t>(codes.low == nullptr ? zero : zero >> 8);
     const int64_t top = y * h.stride - h.before;
+    const bool inside = w.dilation == 1 && top >= 0 && top + (h.filter - 1) * h.dilation < h.in;
+    const int64_t last_left = inside ? w.in - w.filter : -1;
     int64_t left = x * w.stride - w.before;
-    for (int64_t i = 0; i < count; ++i, left += w.stride, out += stride) {
-      CopyPatch(p, codes.codes + image, top, left, outside, out, stride);
-      if (codes.low == nullptr) continue;
+    const auto copy = [&](const uint8_t* image, uint8_t outside) HWY_ATTR {
+      const int64_t from = (top * w.in + left) * p.channels;
+      if (left < 0 || left > last_left || from > last_from || out > last_out) {
+        CopyPatch(p, image, top, left, outside, out, stride);
+      } else if (line_bytes <= 32) {
+        CopyInside<32>(image + from, step, h.filter, line_bytes, out, stride);
+      } else {
+        CopyInside<64>(image + from, step, h.filter, line_bytes, out, stride);
+      }
       out += stride;
-      CopyPatch(p, codes.low + image, top, left, static_cast<uint8_t>(zero & 255), out, stride);
+    };
+    for (int64_t i = 0; i < count; ++i, left += w.stride) {
+      copy(codes.codes + b * image_bytes, static_cast<uint8_t>(codes.low == nullptr ? zero : zero >> 8));
+      if (codes.low != nullptr) copy(codes.low + b * image_bytes, static_cast<uint8_t>(zero & 255));
     }
   });
 }
