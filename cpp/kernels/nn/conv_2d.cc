@@ -107,8 +107,9 @@ Status RunConv(RunContext& context, math::DequantizePanel dequantize) {
   return Status::Ok();
 }
 
-// Halves, and shorts, multiply twice as fast as floats. Winograd's transforms take so much of what they save that they have to save 3.5
-// times the multiplies to be faster: 4 times, with a tile of 4, where the image is not much smaller than its tiles.
+// Halves, and shorts, multiply twice as fast as floats. Winograd's transforms take so much of what they save that they have
+// to save 3.5 times the multiplies to be faster: 4 times, with a tile of 4, where the image is not much smaller than its
+// tiles.
 [[maybe_unused]] bool BeatsHalves(const math::WinogradPlan& plan, const Window& window) {
   if (plan.tile == 0) return false;
   const auto tiles = [&](const WindowAxis& axis) { return (axis.out + plan.tile - 1) / plan.tile; };

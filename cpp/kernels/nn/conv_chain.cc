@@ -408,9 +408,9 @@ Status RunChain(RunContext& context) {
     const int64_t part = task % ranges;
     Link links[kMostParts];
     for (int i = 0; i < params.num_parts; ++i) links[i] = LinkOf(context, params, i);
-    RunRange<kShorts>(links, params, image.as<const float>() + b * image.dim(1) * row_floats, result.as<float>() + b * rows * out_floats,
-             {rows * part / ranges, rows * (part + 1) / ranges}, context.isa(),
-             context.scratch() + params.worker_bytes * static_cast<size_t>(worker));
+    RunRange<kShorts>(links, params, image.as<const float>() + b * image.dim(1) * row_floats,
+                      result.as<float>() + b * rows * out_floats, {rows * part / ranges, rows * (part + 1) / ranges},
+                      context.isa(), context.scratch() + params.worker_bytes * static_cast<size_t>(worker));
   });
   return Status::Ok();
 }
