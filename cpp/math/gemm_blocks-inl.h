@@ -130,11 +130,13 @@ inline void RunTileRow(const GemmPlan& plan, const Epilogue& epilogue, const Blo
   int width = TilePanels(static_cast<int>(rows));
   for (int64_t panel = block.panels.begin; panel < block.panels.end; panel += width) {
     width = FittingPanels(static_cast<int>(rows), width, block.panels.end - panel);
-    const TileFunction tile = FindTile(static_cast<int>(rows), width);
     const float* b = block.b + (panel - block.panels.begin) * block.panel_stride;
     const int64_t column = panel * kPanelColumns;
     const Range inside = {std::max(plan.column_begin, column),
                           std::min(plan.column_end, column + width * kPanelColumns)};
+    const bool half = TakesHalf(static_cast<int>(rows), width) && inside.begin == column &&
+                      inside.size() == width * kPanelColumns - kPanelColumns / 2;
+    const TileFunction tile = FindTile(static_cast<int>(rows), width, half);
     float* const held = sums.data + (panel - block.panels.begin) * kPanelColumns;
     store.start = !first ? held : epilogue.accumulate ? c_row + column : nullptr;
     ahead.Find(panel - block.panels.begin, width, block.k.size(), &store);
@@ -147,7 +149,7 @@ inline void RunTileRow(const GemmPlan& plan, const Epilogue& epilogue, const Blo
     }
     float* const to = last ? c_row + column : held;
     const int64_t stride = last ? ldc : sums.stride;
-    if (inside.size() == width * kPanelColumns) {
+    if (half || inside.size() == width * kPanelColumns) {
       tile(a, a_stride, b, block.panel_stride, block.k.size(), to, stride, store);
     } else {
       EdgeTile(tile, a, a_stride, b, block.panel_stride, block.k.size(), to, stride, rows, width * kPanelColumns,

@@ -77,21 +77,33 @@ struct TileStore {
 // With fewer rows a tile waits for B itself.
 inline constexpr int kAheadRows = 4;
 
+// Whether there is a tile of so many rows and panels that computes but half of its last panel: for numbers of columns that
+// are a multiple of 8 and not of 16, where 512 bits may take two passes. As few rows have it as there are to a tile of
+// many.
+constexpr bool TakesHalf(int rows, int panels) {
+  return kAnyStride && (panels == 2 ? rows >= 8 : panels == 3 && rows >= 7 && TakesThree(rows));
+}
+
 // C[kRows, 16 * kPanels] (+)= A[kRows, depth] x B. a_stride: floats from one row of A to the next; kTileStride unless
 // kAnyStride, so the depth of several rows is at most kBlockK. b: panel p starts at b + p * panel_stride.
-template <int kRows, int kPanels>
+// kHalf: but for the last 8 columns, of which nothing is read or written in C and what lies beside it.
+template <int kRows, int kPanels, bool kHalf = false>
 void Tile(const float* HWY_RESTRICT a, [[maybe_unused]] int64_t a_stride, const float* HWY_RESTRICT b,
           int64_t panel_stride, int64_t depth, float* c, int64_t ldc, const TileStore& store) {
   const TileTag d;
   using V = hn::Vec<TileTag>;
   constexpr int kVectors = kPanels * kPanelVectors;
+  const auto load = [&](const float* from, int v) HWY_ATTR {
+    const hn::Half<TileTag> half;
+    return kHalf && v + 1 == kVectors ? hn::ZeroExtendVector(d, hn::LoadU(half, from)) : hn::LoadU(d, from);
+  };
   V sum[kRows][kVectors];
   if (store.start != nullptr) {
     HWY_UNROLL(16)
     for (int r = 0; r < kRows; ++r) {
       HWY_UNROLL(16)
       for (int v = 0; v < kVectors; ++v) {
-        sum[r][v] = hn::LoadU(d, store.start + r * store.start_stride + v * kTileLanes);
+        sum[r][v] = load(store.start + r * store.start_stride + v * kTileLanes, v);
       }
     }
   } else {
@@ -114,7 +126,7 @@ void Tile(const float* HWY_RESTRICT a, [[maybe_unused]] int64_t a_stride, const 
   };
   each([](__m512& lane, const __m512& raw) HWY_ATTR { lane = raw; });
   const float* const runs[2] = {ahead, ahead_then};
-  Avx512Tile<kRows, kPanels>::Run(a, a_stride, b, panel_stride, depth, lanes, runs, store.ahead_step);
+  Avx512Tile<kRows, kPanels, kHalf>::Run(a, a_stride, b, panel_stride, depth, lanes, runs, store.ahead_step);
   each([](const __m512& lane, __m512& raw) HWY_ATTR { raw = lane; });
 #else
   int64_t k = 0;
@@ -164,7 +176,7 @@ void Tile(const float* HWY_RESTRICT a, [[maybe_unused]] int64_t a_stride, const 
   if (store.bias != nullptr) {
     HWY_UNROLL(16)
     for (int v = 0; v < kVectors; ++v) {
-      const V bias = hn::LoadU(d, store.bias + v * kTileLanes);
+      const V bias = load(store.bias + v * kTileLanes, v);
       HWY_UNROLL(16)
       for (int r = 0; r < kRows; ++r) sum[r][v] = hn::Add(sum[r][v], bias);
     }
@@ -174,7 +186,7 @@ void Tile(const float* HWY_RESTRICT a, [[maybe_unused]] int64_t a_stride, const 
     for (int r = 0; r < kRows; ++r) {
       HWY_UNROLL(16)
       for (int v = 0; v < kVectors; ++v) {
-        const V residual = hn::LoadU(d, store.residual + r * store.residual_stride + v * kTileLanes);
+        const V residual = load(store.residual + r * store.residual_stride + v * kTileLanes, v);
         sum[r][v] = hn::Add(sum[r][v], residual);
       }
     }
@@ -194,20 +206,34 @@ void Tile(const float* HWY_RESTRICT a, [[maybe_unused]] int64_t a_stride, const 
   HWY_UNROLL(16)
   for (int r = 0; r < kRows; ++r) {
     HWY_UNROLL(16)
-    for (int v = 0; v < kVectors; ++v) hn::StoreU(sum[r][v], d, c + r * ldc + v * kTileLanes);
+    for (int v = 0; v < kVectors; ++v) {
+      float* const to = c + r * ldc + v * kTileLanes;
+      if (kHalf && v + 1 == kVectors) {
+        const hn::Half<TileTag> half;
+        hn::StoreU(hn::LowerHalf(half, sum[r][v]), half, to);
+      } else {
+        hn::StoreU(sum[r][v], d, to);
+      }
+    }
   }
 }
 
 using TileFunction = void (*)(const float*, int64_t, const float*, int64_t, int64_t, float*, int64_t,
                               const TileStore&);
 
-// The tile for 1 <= rows <= kTileRows and a number of panels that FittingPanels gives.
+// The tile for 1 <= rows <= kTileRows and a number of panels that FittingPanels gives. half: only where TakesHalf().
 template <int kRows = 1>
-TileFunction FindTile(int rows, int panels) {
+TileFunction FindTile(int rows, int panels, bool half = false) {
   if constexpr (kRows > kTileRows) {
     return nullptr;
   } else {
-    if (rows != kRows) return FindTile<kRows + 1>(rows, panels);
+    if (rows != kRows) return FindTile<kRows + 1>(rows, panels, half);
+    if constexpr (TakesHalf(kRows, 3)) {
+      if (half && panels == 3) return &Tile<kRows, 3, true>;
+    }
+    if constexpr (TakesHalf(kRows, 2)) {
+      if (half) return &Tile<kRows, 2, true>;
+    }
     if constexpr (TilePanels(kRows) >= 8) {
       if (panels == 8) return &Tile<kRows, 8>;
     }

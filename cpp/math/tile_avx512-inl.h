@@ -23,7 +23,8 @@
 HWY_BEFORE_NAMESPACE();
 namespace wherry::math::HWY_NAMESPACE {
 
-template <int kRows, int kPanels>
+// kHalf: of the last panel only the first 8 columns are computed, which takes half as long where 512 bits are two passes.
+template <int kRows, int kPanels, bool kHalf>
 class Avx512Tile {
  public:
   // sums += A x B over `depth` of k. Two runs of lines from ahead[0] and ahead[1] on, which go on by ahead_step floats every
@@ -127,6 +128,10 @@ class Avx512Tile {
   static HWY_INLINE void MultiplyAdd(__m512 row, __m512 column, __m512& sum) {
     asm volatile("vfmadd231ps %2, %1, %0" : "+v"(sum) : "v"(row), "v"(column));
   }
+
+  static HWY_INLINE void MultiplyAddHalf(__m512 row, __m512 column, __m512& sum) {
+    asm volatile("vfmadd231ps %t2, %t1, %t0" : "+v"(sum) : "v"(row), "v"(column));
+  }
 #else  // clang checks such assembly against the instruction sets of the whole file
   template <int kIndex, int kBytes>
   static HWY_INLINE const float* At(const float* base, const ptrdiff_t* steps) {
@@ -148,13 +153,20 @@ class Avx512Tile {
   static HWY_INLINE void MultiplyAdd(__m512 row, __m512 column, __m512& sum) {
     sum = _mm512_fmadd_ps(row, column, sum);
   }
+
+  static HWY_INLINE void MultiplyAddHalf(__m512 row, __m512 column, __m512& sum) {
+    const auto half = [](__m512 v) HWY_ATTR { return _mm512_castps512_ps256(v); };
+    sum = _mm512_castps256_ps512(_mm256_fmadd_ps(half(row), half(column), half(sum)));
+  }
 #endif
 
   template <int kStep, int kRow>
   HWY_INLINE void Row(const __m512 (&columns)[kPanels], __m512 (&sums)[kPanels]) const {
     const __m512 row = Broadcast<kRow % kBaseRows, kStep * kFloat>(rows_[kRow / kBaseRows], row_steps_);
     HWY_UNROLL(8)
-    for (int v = 0; v < kPanels; ++v) MultiplyAdd(row, columns[v], sums[v]);
+    for (int v = 0; v < kPanels; ++v) {
+      kHalf && v + 1 == kPanels ? MultiplyAddHalf(row, columns[v], sums[v]) : MultiplyAdd(row, columns[v], sums[v]);
+    }
   }
 
   template <int kStep, int... kRow, int... kPanel>
