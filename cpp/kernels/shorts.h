@@ -27,15 +27,15 @@ inline Status ReadStep(const PrepareContext& context, float* step) {
 
 // Memory for a plan's weights, and behind them for each thread's scratch.
 inline size_t ShortScratchBytes(const math::ShortGemmPlan& plan, int threads) {
-  return (math::ShortWeightBytes(plan.k, plan.n) + 63) / 64 * 64 + plan.scratch_bytes * static_cast<size_t>(threads);
+  return (math::ShortWeightBytes(plan) + 63) / 64 * 64 + plan.scratch_bytes * static_cast<size_t>(threads);
 }
 
 // Runs all tasks on the context's threads. scratch: ShortScratchBytes().
-inline void RunShortGemm(const RunContext& context, const math::ShortGemmPlan& plan, const math::RowSource& a, float step,
+inline void RunShortGemm(const RunContext& context, const math::ShortGemmPlan& plan, const math::ShortRows& a, float step,
                          const math::PanelMatrix& b, const math::Epilogue& epilogue, float* c, int64_t ldc,
                          std::byte* scratch) {
-  const math::ShortWeights weights = math::MakeShortWeights(b, epilogue.bias, step, plan.isa, scratch);
-  std::byte* const rest = scratch + (math::ShortWeightBytes(plan.k, plan.n) + 63) / 64 * 64;
+  const math::ShortWeights weights = math::MakeShortWeights(plan, b, epilogue.bias, step, scratch);
+  std::byte* const rest = scratch + (math::ShortWeightBytes(plan) + 63) / 64 * 64;
   context.threads().ForEach(plan.tasks(), [&](int64_t task, int worker) {
     math::RunShortGemmTask(plan, a, step, weights, epilogue, c, ldc, task,
                            rest + plan.scratch_bytes * static_cast<size_t>(worker));

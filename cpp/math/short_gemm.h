@@ -15,6 +15,7 @@
 #include <cstdint>
 
 #include "math/gemm.h"
+#include "math/patches.h"
 
 namespace wherry::math {
 
@@ -31,7 +32,8 @@ bool MultipliesShorts(Isa isa, int64_t k, int64_t n);
 
 struct ShortGemmPlan {
   int64_t m = 0;
-  int64_t k = 0;  // 1 .. kMaxShortDepth
+  int64_t k = 0;    // 1 .. kMaxShortDepth
+  int64_t run = 0;  // of k that lie side by side where A is read, a divisor of k
   int64_t n = 0;
   int64_t parts = 0;  // of rows; each is a task
   Isa isa = Isa::kPortable;
@@ -40,24 +42,32 @@ struct ShortGemmPlan {
   int64_t tasks() const { return parts; }
 };
 
-// made: rows of A are copied by a function.
-ShortGemmPlan PlanShortGemm(int64_t m, int64_t k, int64_t n, Isa isa, int threads, bool made);
+// A: a matrix, or if `patches` is not null, those.
+struct ShortRows {
+  const float* data = nullptr;
+  int64_t stride = 0;  // floats
+  const Patches* patches = nullptr;
+};
+
+// patches: of the image that A is, but for its memory and its rows; null for a matrix. The whole depth of the image is read.
+ShortGemmPlan PlanShortGemm(int64_t m, int64_t k, int64_t n, Isa isa, int threads, const Patches* patches);
 
 // B in whole numbers, and what turns sums back: made once for all tasks, by MakeShortWeights, in ShortWeightBytes of memory
-// that are aligned to 64.
+// that are aligned to 64. They fit all plans of one product, whatever m is.
 struct ShortWeights {
-  const int16_t* codes = nullptr;  // [ceil(n / 16)][ceil(k / 2)][16][2]
+  const int16_t* codes = nullptr;  // [ceil(n / 16)][k / run][ceil(run / 2)][16][2]
   const float* scale = nullptr;    // step * scale[n], padded to a multiple of 16
   const float* bias = nullptr;     // likewise; zeros where there is none
 };
 
-size_t ShortWeightBytes(int64_t k, int64_t n);
+size_t ShortWeightBytes(const ShortGemmPlan& plan);
 
 // b: float32 in panels, first_row 0. bias: [n] or null. step: of A, above 0.
-ShortWeights MakeShortWeights(const PanelMatrix& b, const float* bias, float step, Isa isa, std::byte* to);
+ShortWeights MakeShortWeights(const ShortGemmPlan& plan, const PanelMatrix& b, const float* bias, float step,
+                              std::byte* to);
 
 // Runs one task. epilogue.bias is not looked at (the weights have it), and it does not accumulate; its residual may be C.
-void RunShortGemmTask(const ShortGemmPlan& plan, const RowSource& a, float step, const ShortWeights& b,
+void RunShortGemmTask(const ShortGemmPlan& plan, const ShortRows& a, float step, const ShortWeights& b,
                       const Epilogue& epilogue, float* c, int64_t ldc, int64_t task, std::byte* scratch);
 
 }  // namespace wherry::math

@@ -152,9 +152,16 @@ Status RunConv(RunContext& context, math::DequantizePanel dequantize) {
   return Status::Ok();
 }
 
-[[maybe_unused]] math::ShortGemmPlan PlanShorts(const ConvParams& params, int threads) {
+[[maybe_unused]] math::ShortGemmPlan PlanShorts(const ConvParams& params, int threads, const math::ShortRows& rows) {
   return math::PlanShortGemm(params.plan.m, params.plan.k, params.plan.column_end, params.plan.isa, threads,
-                             !IsPointwise(params.window));
+                             rows.patches);
+}
+
+// The image as a matrix, or as one of patches. patches: where they are described.
+[[maybe_unused]] math::ShortRows ShortRowsOf(const Tensor& image, const Window& window, math::Patches* patches) {
+  if (IsPointwise(window)) return {image.as<const float>(), image.pitch, nullptr};
+  *patches = PatchesOf(image, window, 0, image.dim(3));
+  return {nullptr, 0, patches};
 }
 
 [[maybe_unused]] Status PrepareShorts(PrepareContext& context, bool adds_residual) {
@@ -168,7 +175,10 @@ Status RunConv(RunContext& context, math::DequantizePanel dequantize) {
   if (BeatsHalves(params.winograd, params.window)) return Status::Ok();
   params.winograd = math::WinogradPlan();
   params.step = step;
-  context.RequestScratch(ShortScratchBytes(PlanShorts(params, context.num_threads()), context.num_threads()));
+  math::Patches patches;
+  const math::ShortRows rows = ShortRowsOf(context.input(0), params.window, &patches);
+  const int threads = context.num_threads();
+  context.RequestScratch(ShortScratchBytes(PlanShorts(params, threads, rows), threads));
   return Status::Ok();
 }
 
@@ -176,8 +186,8 @@ Status RunConv(RunContext& context, math::DequantizePanel dequantize) {
   const ConvParams& params = context.params<ConvParams>();
   if (params.step == 0.0F) return RunConv(context, nullptr);
   math::Patches patches;
-  const math::RowSource rows = RowsOf(context, params, &patches);
-  RunShortGemm(context, PlanShorts(params, context.num_threads()), rows, params.step,
+  const math::ShortRows rows = ShortRowsOf(context.input(0), params.window, &patches);
+  RunShortGemm(context, PlanShorts(params, context.num_threads(), rows), rows, params.step,
                PanelsOf(context.input(1), params.plan.k, params.plan.column_end, nullptr),
                EpilogueOf(context, params.fused, 2), ColumnsOut<float>(context, params.fused), RowStride(context),
                context.scratch());

@@ -215,8 +215,23 @@ int64_t EvenStrip(int64_t range, int64_t strip) {
   return count > 0 ? (range + count - 1) / count : strip;
 }
 
+// The patches that a convolution's input is, but for its memory.
+math::Patches PatchesOf(const Link& link) {
+  math::Patches patches;
+  patches.window = link.window;
+  patches.pixel = patches.channels = link.channels;
+  return patches;
+}
+
+math::ShortGemmPlan PlanShortPart(const Link& link, int64_t m, Isa isa) {
+  const math::Patches patches = PatchesOf(link);
+  return math::PlanShortGemm(m, link.depth(), link.outputs, isa, 1, link.pointwise() ? nullptr : &patches);
+}
+
 // Of a part's weights in whole numbers.
-size_t WeightBytes(const Link& link) { return (math::ShortWeightBytes(link.depth(), link.outputs) + 63) / 64 * 64; }
+size_t WeightBytes(const Link& link, Isa isa) {
+  return (math::ShortWeightBytes(PlanShortPart(link, 1, isa)) + 63) / 64 * 64;
+}
 
 // Cuts a thread's share into strips of so many rows.
 template <bool kShorts>
@@ -232,7 +247,7 @@ void CutStrips(const Link* links, int64_t strip, Isa isa, ChainParams* params) {
     const int64_t m = rows[i + 1] * link.window.w.out;
     size_t bytes;
     if (kShorts && link.step != 0.0F) {
-      bytes = math::PlanShortGemm(m, link.depth(), link.outputs, isa, 1, !link.pointwise()).scratch_bytes;
+      bytes = PlanShortPart(link, m, isa).scratch_bytes;
     } else {
       bytes = math::PlanGemm(m, link.depth(), 0, link.outputs, false, isa, 1).scratch_bytes;
     }
@@ -250,7 +265,7 @@ void PlanShorts(Link* links, Isa isa, ChainParams* params) {
       params->parts[i].fraction_bits = kFloats;
       links[i].step = 0.0F;
     }
-    if (links[i].step != 0.0F) params->weight_bytes += WeightBytes(links[i]);
+    if (links[i].step != 0.0F) params->weight_bytes += WeightBytes(links[i], isa);
   }
 }
 
@@ -319,24 +334,24 @@ void RunPart(const Link& link, const HeldRows& in, math::Rows out, float* to, Is
     return;
   }
   const int64_t depth = link.depth();
-  math::Patches patches;
+  math::Patches patches = PatchesOf(link);
   patches.image = in.data;
   patches.window = window;
-  patches.pixel = patches.channels = link.channels;
-  const math::RowSource rows =
-      link.pointwise()
-          ? math::RowSource::Matrix(in.data + (out.begin - in.rows.begin) * link.in_row(), link.channels)
-          : math::RowSource::Made(math::PatchCopier(isa), &patches);
+  const bool pointwise = link.pointwise();
+  const float* const matrix = in.data + (out.begin - in.rows.begin) * link.in_row();
   const int64_t m = out.size() * window.w.out;
   if constexpr (kShorts) {
     if (link.step != 0.0F) {
-      const math::ShortGemmPlan plan = math::PlanShortGemm(m, depth, link.outputs, isa, 1, !link.pointwise());
+      const math::ShortRows rows = {matrix, link.channels, pointwise ? nullptr : &patches};
+      const math::ShortGemmPlan plan = PlanShortPart(link, m, isa);
       for (int64_t task = 0; task < plan.tasks(); ++task) {
         math::RunShortGemmTask(plan, rows, link.step, link.shorts, link.epilogue, to, link.outputs, task, scratch);
       }
       return;
     }
   }
+  const math::RowSource rows = pointwise ? math::RowSource::Matrix(matrix, link.channels)
+                                         : math::RowSource::Made(math::PatchCopier(isa), &patches);
   const math::GemmPlan plan = math::PlanGemm(m, depth, 0, link.outputs, false, isa, 1);
   const math::PanelMatrix filter = PanelsOf(*link.filter, depth, link.outputs, nullptr);
   for (int64_t task = 0; task < plan.tasks(); ++task) {
@@ -359,8 +374,9 @@ void RunRange(Link* links, const ChainParams& params, const float* image, float*
     for (Link* link = links; link < links + count; ++link) {
       if (link->step == 0.0F) continue;
       const math::PanelMatrix filter = PanelsOf(*link->filter, link->depth(), link->outputs, nullptr);
-      link->shorts = math::MakeShortWeights(filter, link->epilogue.bias, link->step, isa, weights);
-      weights += WeightBytes(*link);
+      link->shorts =
+          math::MakeShortWeights(PlanShortPart(*link, 1, isa), filter, link->epilogue.bias, link->step, weights);
+      weights += WeightBytes(*link, isa);
     }
     scratch += params.weight_bytes;
   }
