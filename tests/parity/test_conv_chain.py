@@ -121,6 +121,50 @@ def test_a_chain_is_its_parts(name: str) -> None:
             assert_exact(result[0], expected)
 
 
+def check_adding(
+    key: str, shape: tuple[int, ...], parts: list[Part], attrs: dict[str, Any], inputs: list[Any], isa: int
+) -> None:
+    """A chain that adds is what it is without an activation at its end, then AddV2, then Relu6."""
+    x, made = image(shape), shapes(shape, parts)
+    outputs = [(np.float32, kind) for kind in (made[-1], *made[:-1])]
+    residual = np.random.default_rng(7).standard_normal(made[-1], np.float32) * 9
+    names = attrs["activations"].split(",")[:-1]
+    plain = {**attrs, "activations": ",".join([*names, ""])}
+    adding = {**attrs, "activations": ",".join([*names, "Relu6"]), "adds": 1}
+    unwanted = range(1, len(parts))
+    (expected, *_) = run_kernel(key, [x, *inputs], plain, outputs, 1, isa, unwanted=unwanted)
+    expected = np.clip(expected + residual, np.float32(0), np.float32(6))
+    assert 0 < (expected > 0).mean() < 1
+    for threads in (1, 2, 3, 64):
+        (y, *_) = run_kernel(key, [x, *inputs, residual], adding, outputs, threads, isa, unwanted=unwanted)
+        assert_exact(y, expected)
+
+
+@pytest.mark.parametrize("name", [name for name, (_, parts) in CHAINS.items() if parts[-1].op == 0])
+def test_the_last_part_adds(name: str) -> None:
+    shape, parts = CHAINS[name]
+    attrs, inputs = chain(parts)
+    for isa in FLOAT_ISAS:
+        check_adding(KEY, shape, parts, attrs, inputs, isa)
+
+
+@pytest.mark.parametrize(
+    ("name", "added"),
+    [
+        ("expand, depthwise, project", (1, 23, 20, 13)), ("expand, depthwise, project", (23, 20, 12)),
+        ("expand, depthwise, project", None), ("stride 2", (1, 16, 11, 33)),
+    ],
+)  # fmt: skip
+def test_refuses_what_cannot_be_added(name: str, added: tuple[int, ...] | None) -> None:
+    shape, parts = CHAINS[name]
+    attrs, inputs = chain(parts)
+    made = shapes(shape, parts)
+    outputs = [(np.float32, kind) for kind in (made[-1], *made[:-1])]
+    more = [] if added is None else [np.zeros(added, np.float32)]
+    with pytest.raises(RuntimeError, match=KEY):
+        run_kernel(KEY, [image(shape), *inputs, *more], {**attrs, "adds": 1}, outputs, unwanted=range(1, len(parts)))
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [

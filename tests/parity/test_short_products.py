@@ -58,6 +58,12 @@ CONVOLUTIONS = [
     ((2, 9, 8, 64), (1, 1, 64, 40), 2),
     ((1, 33, 30, 3), (3, 3, 3, 32), 2),
     ((1, 14, 14, 6), (5, 5, 6, 20), 1),
+    ((1, 28, 28, 40), (1, 1, 40, 24), 1),
+    ((2, 17, 11, 7), (3, 3, 7, 24), 2),
+    ((2, 12, 9, 2), (8, 8, 2, 9), 1),
+    ((1, 12, 9, 1), (9, 3, 1, 9), 1),  # of more rows than are read where they lie
+    ((1, 4, 4200, 8), (3, 3, 8, 8), 2),  # of too long ones
+    ((2, 3, 1, 5), (4, 5, 5, 17), 3),
     ((0, 4, 4, 8), (1, 1, 8, 8), 1),
 ]  # fmt: skip
 
@@ -83,6 +89,26 @@ def test_convolutions(case: tuple[Any, ...]) -> None:
             assert_exact(y, np.clip(expected + residual, 0, 6))
     exact = (rows.astype(np.float64) @ held.reshape(-1, size[3])).reshape(output) + bias
     assert np.abs(expected - exact).max(initial=0) < 2e-3 * np.abs(exact).max(initial=1)
+
+
+@pytest.mark.parametrize("dilations", [(1, 1), (3, 1), (1, 2), (2, 3)])
+@pytest.mark.parametrize("padding", [(0, 0, 0, 0), (1, 3, 0, 2), (5, 4, 6, 3)])
+def test_rows_and_columns_apart_and_any_padding(dilations: tuple[int, int], padding: tuple[int, ...]) -> None:
+    image, (held, stored) = values(2, 13, 11, 3), weight(3, 3, 3, 20)
+    padded = np.pad(image, [(0, 0), padding[:2], padding[2:], (0, 0)])
+    heights = padded.shape[1] - 2 * dilations[0]
+    widths = -(-(padded.shape[2] - 2 * dilations[1]) // 2)
+    parts = [
+        padded[:, y * dilations[0] :][:, :heights, x * dilations[1] :][:, :, : 2 * widths : 2]
+        for y in range(3) for x in range(3)
+    ]  # fmt: skip
+    rows = np.concatenate(parts, axis=3).reshape(-1, 27)
+    expected = product(rows, held.reshape(-1, 20), 9).reshape(2, heights, widths, 20)
+    attrs = {**chains.attributes((1, 2), dilations, padding), "fraction_bits": 9}
+    for isa in SHORT_ISAS:
+        for threads in (1, 2):
+            (y,) = run_kernel("Conv2D_f32_sf32", [image, stored], attrs, [(np.float32, expected.shape)], threads, isa)
+            assert_exact(y, expected)
 
 
 def test_without_a_bias_and_with_an_activation() -> None:
@@ -177,6 +203,15 @@ def test_a_chain_is_its_parts(name: str) -> None:
         for threads in (1, 2, 3, 64):
             result = run_kernel(CHAIN, [x, *inputs], attrs, outputs, threads, isa, unwanted=range(1, len(parts)))
             assert_exact(result[0], expected)
+
+
+@pytest.mark.parametrize("name", [name for name, (_, parts) in chains.CHAINS.items() if parts[-1].op == 0])
+def test_a_chain_that_adds(name: str) -> None:
+    shape, parts = chains.CHAINS[name]
+    attrs, inputs = chains.chain(parts)
+    attrs |= {"shorts": [int(part.op == 0) for part in parts], "fraction_bits": [10] * len(parts)}
+    for isa in ISAS:
+        chains.check_adding(CHAIN, shape, parts, attrs, inputs, isa)
 
 
 @pytest.mark.parametrize(

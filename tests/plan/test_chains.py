@@ -66,6 +66,27 @@ def test_large_tensors_are_never_whole(tmp_path: Path) -> None:
     np.testing.assert_array_equal(results[0], results[1])
 
 
+def test_a_chain_adds_what_its_last_part_adds(tmp_path: Path) -> None:
+    def tail(stem: tf.Tensor, wide: tf.Tensor) -> dict[str, tf.Tensor]:
+        y = tf.nn.relu6(tf.nn.depthwise_conv2d(wide, _TAPS, [1, 1, 1, 1], "SAME"))
+        return {"y": tf.nn.relu(tf.nn.bias_add(tf.nn.conv2d(y, _PROJECT, 1, "SAME"), tf.range(16.0)) + stem)}
+
+    graph = _graph(tail)
+    program = lower(graph)
+    last = program.steps[-1]
+    assert last.kernel == "ConvChain_f32_wf32" and last.attrs["adds"] == 1
+    assert last.inputs[-1] is program.steps[0].outputs[0]
+    assert last.outputs[0].storage is not last.inputs[-1].storage  # rows are read after others are written
+    wherry.compile(graph, tmp_path / "m.wherry")
+    x = _generator.standard_normal((1, 2 * _SIZE, 2 * _SIZE, 3), np.float32)
+    with wherry.TensorFlowExecutor(graph, partitions=1) as executor:
+        expected = executor.run({"x": x})["y"]
+    for threads in (1, 2):
+        with wherry.Executor(tmp_path / "m.wherry", threads=threads) as executor:
+            y = executor.run({"x": x})["y"]
+        assert np.abs(y - expected).max() <= 1e-5 * np.abs(expected).max()
+
+
 def test_what_else_is_read_stays() -> None:
     def tail(stem: tf.Tensor, wide: tf.Tensor) -> dict[str, tf.Tensor]:
         return {**_block(stem, wide), "wide": wide}

@@ -1,8 +1,9 @@
 // ConvChain: convolutions and depthwise convolutions that follow each other, float32, NHWC, computed by strips of rows, so
 // that what lies between them stays in the second-level cache and has no place in the arena.
 //
-// Inputs: image, then for each part its filter in panels and, where `biases` says so, its bias. Output 0 is the last
-// part's; outputs 1 and up are those of the parts before it, in order: they have a shape and no memory.
+// Inputs: image, then for each part its filter in panels and, where `biases` says so, its bias; and if the attribute `adds`
+// is not 0, what the last part, a convolution, adds before its activation. Output 0 is the last part's; outputs 1 and up are
+// those of the parts before it, in order: they have a shape and no memory.
 // Attributes, a list with so many numbers for each part: ops (0 Conv2D, 1 DepthwiseConv2dNative), biases (1), strides (2),
 // dilations (2), explicit_paddings (4: top, bottom, left, right), and `activations`: names between commas.
 //
@@ -47,6 +48,7 @@ constexpr int8_t kFloats = 127;
 
 struct ChainParams {
   int num_parts;
+  int residual;  // an input, or 0
   int strip_rows;
   size_t worker_bytes;   // scratch of one thread
   size_t weight_bytes;   // of which weights in whole numbers take the first,
@@ -163,6 +165,10 @@ Status ReadParts(const PrepareContext& context, ChainParams* params, int64_t (*a
       part.before[axis] = static_cast<uint8_t>(before);
       after[i][axis] = paddings[4 * i + 2 * axis + 1];
     }
+  }
+  if (attrs.Int("adds", 0) != 0) {
+    if (params->parts[count - 1].op != PartOp::kConv) return context.Fail(Code::kCorrupt, "only a convolution adds");
+    params->residual = inputs++;
   }
   return context.ExpectCounts(inputs, params->num_parts);
 }
@@ -283,6 +289,12 @@ Status PrepareChain(PrepareContext& context) {
     WHERRY_RETURN_IF_ERROR(ExpectPlainOutput(context, i, DType::kF32));
     if (context.output(i).rank != 4) return context.Fail(Code::kCorrupt, "output %d does not have rank 4", i);
   }
+  if (params.residual != 0) {
+    WHERRY_RETURN_IF_ERROR(ExpectPlainInput(context, params.residual, DType::kF32));
+    if (!context.input(params.residual).SameShape(context.output(0))) {
+      return context.Fail(Code::kCorrupt, "what is added does not have the output's shape");
+    }
+  }
   Link links[kMostParts];
   for (int i = 0; i < params.num_parts; ++i) {
     WHERRY_RETURN_IF_ERROR(CheckPart(context, params, i, after[i]));
@@ -359,10 +371,10 @@ void RunPart(const Link& link, const HeldRows& in, math::Rows out, float* to, Is
   }
 }
 
-// Rows `range` of the last tensor of one image.
+// Rows `range` of the last tensor of one image. residual: what is added to it, or null.
 template <bool kShorts>
-void RunRange(Link* links, const ChainParams& params, const float* image, float* out, math::Rows range, Isa isa,
-              std::byte* scratch) {
+void RunRange(Link* links, const ChainParams& params, const float* image, const float* residual, float* out,
+              math::Rows range, Isa isa, std::byte* scratch) {
   const int count = params.num_parts;
   math::WindowAxis axes[kMostParts];
   int64_t most[kMostParts + 1] = {};
@@ -396,7 +408,9 @@ void RunRange(Link* links, const ChainParams& params, const float* image, float*
       const bool last = i + 1 == count;
       const math::Rows wanted = last ? strip : tensors[i + 1].fresh;
       float* to = out + strip.begin * links[i].out_row();
-      if (!last) {
+      if (last && residual != nullptr) {
+        links[i].epilogue.residual = residual + strip.begin * links[i].out_row();
+      } else if (!last) {
         const math::KeptRows& made = tensors[i + 1];
         const int64_t row = links[i].out_row();
         to = buffers[i + 1];
@@ -424,7 +438,9 @@ Status RunChain(RunContext& context) {
     const int64_t part = task % ranges;
     Link links[kMostParts];
     for (int i = 0; i < params.num_parts; ++i) links[i] = LinkOf(context, params, i);
-    RunRange<kShorts>(links, params, image.as<const float>() + b * image.dim(1) * row_floats,
+    const float* const residual =
+        params.residual == 0 ? nullptr : context.input(params.residual).as<const float>() + b * rows * out_floats;
+    RunRange<kShorts>(links, params, image.as<const float>() + b * image.dim(1) * row_floats, residual,
                       result.as<float>() + b * rows * out_floats, {rows * part / ranges, rows * (part + 1) / ranges},
                       context.isa(), context.scratch() + params.worker_bytes * static_cast<size_t>(worker));
   });

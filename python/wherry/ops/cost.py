@@ -49,7 +49,7 @@ def _gru_sequence(inputs: Sequence[Shape], outputs: Sequence[Shape]) -> int:
 
 
 def _chain(inputs: Sequence[Shape], outputs: Sequence[Shape]) -> int:
-    filters = [shape for shape in inputs[1:] if len(shape) == 4]
+    filters = [shape for shape in inputs[1:] if len(shape) == 4][: len(outputs)]  # what is added lies behind them
     total = 0
     for (kernel_h, kernel_w, depth, columns), output in zip(filters, [*outputs[1:], outputs[0]], strict=True):
         total += math.prod(output) * kernel_h * kernel_w * (depth if columns == output[3] else 1)  # or depthwise

@@ -3,9 +3,9 @@
 What lies between them then stays in a core's cache and has no place in the arena. A chain is one step:
 
     ConvChain
-        inputs      image; for each part its filter and, where it has one, its bias
-        attributes  ops, biases, strides, dilations, explicit_paddings, activations, and where some multiply shorts,
-                    shorts and fraction_bits (see cpp/kernels/nn/conv_chain.cc)
+        inputs      image; for each part its filter and, where it has one, its bias; what the last part adds, if it does
+        attributes  ops, biases, strides, dilations, explicit_paddings, activations, adds, and where some multiply
+                    shorts, shorts and fraction_bits (see cpp/kernels/nn/conv_chain.cc)
         outputs     the last part's; then those of the parts before it, which have a shape and no memory
 
 It computes what its parts compute, to the bit, so it is a matter of the plan: the graph keeps its nodes.
@@ -16,6 +16,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from wherry.ops.catalog import Catalog
 from wherry.ops.cost import macs
@@ -24,7 +25,13 @@ from wherry.plan.windows import Windowed, axes_of
 
 KERNEL = "ConvChain_f32_wf32"
 SHORTS_KERNEL = "ConvChain_f32_sf32"
-_OPS = {"Conv2D_f32_wf32": 0, "Conv2D_f32_sf32": 0, "DepthwiseConv2dNative_f32_wf32": 1}
+_OPS = {
+    "Conv2D_f32_wf32": 0,
+    "Conv2D_f32_sf32": 0,
+    "DepthwiseConv2dNative_f32_wf32": 1,
+    "FusedConv2DAdd_f32_wf32": 0,
+    "FusedConv2DAdd_f32_sf32": 0,
+}
 
 # As in the kernel.
 _MOST_PARTS = 16
@@ -43,6 +50,15 @@ _RANGES = 2  # of rows, one for each thread, that overlap at their edges
 @dataclass(frozen=True)
 class _Part(Windowed):
     op: int
+
+    @property
+    def weights(self) -> list[ProgramTensor]:
+        """The filter, and the bias if there is one."""
+        return self.step.inputs[1 : 3 if self.adds else None]
+
+    @property
+    def adds(self) -> bool:
+        return self.step.kernel.startswith("FusedConv2DAdd")
 
     @property
     def seconds(self) -> float:
@@ -64,7 +80,7 @@ def join_chains(program: Program, kernels: Catalog) -> None:
     for step in program.steps:
         part = _part(step)
         joins = part is not None and bool(run) and part.image is run[-1].result and readers[id(part.image.storage)] == 1
-        if not joins:
+        if not joins or run[-1].adds:
             steps += _cut(run)
             run = []
         if part is None:
@@ -112,10 +128,11 @@ def _cut(run: Sequence[_Part]) -> list[Step]:
 
 def _cost(piece: Sequence[_Part]) -> float:
     """Seconds that a piece takes, as one step or as a chain; infinite where a chain would not fit the cache."""
-    seconds = sum(_transfer(tensor) for tensor in (piece[0].image, piece[-1].result))
+    added = piece[-1].step.inputs[3:] if piece[-1].adds else []
+    seconds = sum(_transfer(tensor) for tensor in (piece[0].image, *added, piece[-1].result))
     if len(piece) == 1:
         return seconds + piece[0].seconds
-    weights = sum(math.prod(tensor.shape) * 4 for part in piece for tensor in part.step.inputs[1:])
+    weights = sum(math.prod(tensor.shape) * 4 for part in piece for tensor in part.weights)
     if weights > _WEIGHT_BYTES or _kept_bytes(piece) > _KEPT_BYTES:
         return math.inf
     height = piece[-1].result.shape[1]
@@ -150,16 +167,20 @@ def _chain(piece: Sequence[_Part]) -> Step:
     last = piece[-1].step
     inputs = [piece[0].image]
     for part in piece:
-        inputs += part.step.inputs[1:]
+        inputs += part.weights
+    if piece[-1].adds:
+        inputs.append(piece[-1].step.inputs[3])
     between = [ProgramTensor(part.result.name, part.result.dtype, part.result.shape) for part in piece[:-1]]
-    attrs = {
+    attrs: dict[str, Any] = {
         "ops": [part.op for part in piece],
-        "biases": [len(part.step.inputs) - 2 for part in piece],
+        "biases": [len(part.weights) - 1 for part in piece],
         "strides": [axis.stride for part in piece for axis in part.axes],
         "dilations": [axis.dilation for part in piece for axis in part.axes],
         "explicit_paddings": [pad for part in piece for axis in part.axes for pad in (axis.before, axis.after)],
         "activations": ",".join(str(part.step.attrs.get("activation", "")) for part in piece),
     }
+    if piece[-1].adds:
+        attrs["adds"] = 1
     kernel = KERNEL
     bits = [part.step.attrs.get("fraction_bits") for part in piece]
     if any(held is not None for held in bits):
