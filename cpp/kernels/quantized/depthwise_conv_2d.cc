@@ -19,7 +19,7 @@ struct QLinearDepthwiseParams {
   bool has_bias;
 };
 
-constexpr int64_t kDepthwiseGrain = 400000;  // multiply-adds that are worth a thread of their own
+constexpr int64_t kDepthwiseGrain = 150000;  // multiply-adds that are worth a thread of their own
 constexpr int64_t kMostExtent = 1 << 16;     // pixels that a filter may span: no size below overflows
 
 int64_t PaddedChannels(int64_t channels) {
