@@ -188,6 +188,7 @@ def test_samples_that_do_not_fit_are_named(tmp_path: Path) -> None:
     for samples, words in (
         (tmp_path / "s.npz", rf"^{tmp_path}/s\.npz: the input 'x' is of type float64"),
         ({"x": x[:, :5]}, r"^the samples: the input 'x' has shape"),
+        (x, r"^give the samples by name, samples=\{'x': array\}"),
         ({"x": x * np.float32(np.nan)}, r"^the samples: 'x' holds NaN or infinity"),
     ):
         with pytest.raises(wherry.UsageError, match=words):

@@ -37,13 +37,16 @@ def parser() -> argparse.ArgumentParser:
         module.register(commands)
     for command in commands.choices.values():
         command.add_argument("--debug", action="store_true", help="show where an error came from")
+        command.set_defaults(command_parser=command)
     return top
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit status: 0 done, 1 the work failed, 2 wrong usage."""
     try:
-        args = parser().parse_args(argv)
+        args, unknown = parser().parse_known_args(argv)
+        if unknown:
+            args.command_parser.error(f"unrecognized arguments: {' '.join(unknown)}")
     except KeyboardInterrupt:
         print("wherry: interrupted", file=sys.stderr)
         return 130

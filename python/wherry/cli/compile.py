@@ -125,12 +125,12 @@ def show(report: CompileReport) -> None:
             print(f"    {tensor.name}: error {tensor.relative_rms:.2%} rms, {tensor.max_error:.3g} at most")
         if len(quantized.tensors) > len(worst):
             print(f"    and {len(quantized.tensors) - len(worst)} more with less (--json lists all)")
-        if quantized.arithmetic is not None:
+        if not quantized.tensors:
+            print(f"  no weight was quantized: none has {MIN_ELEMENTS} elements or more and a kernel that reads it so")
+        elif quantized.arithmetic is not None:
             show_arithmetic(quantized.arithmetic)
         if quantized.static is not None:
             show_static(quantized.static)
-        if not quantized.tensors:
-            print(f"  no weight was quantized: none has {MIN_ELEMENTS} elements or more and a kernel that reads it so")
         for name, error in quantized.outputs.items():
             print(f"  output {name!r} differs by {error:.2%} of its largest value")
     print("  " + ", ".join(f"{name} {seconds:.1f} s" for name, seconds in report.seconds.items()))

@@ -46,7 +46,12 @@ def run(args: argparse.Namespace) -> int:
         foreign = args.checkpoint and before is None and Path(args.checkpoint).is_file()
         seconds = []
         for number in range(args.repeat):
-            outputs = executor.run(inputs)
+            try:
+                outputs = executor.run(inputs)
+            except UsageError as error:  # which names the pack, and is about what the file holds
+                if not args.inputs:
+                    raise
+                raise UsageError(f"{args.inputs}: {str(error).removeprefix(f'{args.pack}: ')}") from None
             seconds.append(executor.stats.inference_seconds)
             if number == 0 and before and 0 < before.partitions_done < before.partitions:
                 foreign = executor.stats.first_partition == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,8 @@ def read(path: Path) -> Any:
     author's code has."""
     import keras
 
+    if path.suffix == ".keras" and not zipfile.is_zipfile(path):
+        raise LoadError(f"{path}: damaged or cut short, or no Keras model; save it or copy it again")
     try:
         return keras.models.load_model(path, compile=False)
     except Exception as error:  # keras raises whatever the layer, h5py or zipfile raised

@@ -48,6 +48,7 @@ class _Lowering:
         self.uses: dict[Ref, int] = {}
         self.missing: list[str] = []
         self.control_flow: list[str] = []  # what is missing of it
+        self.lacking: set[str] = set()  # nodes without a kernel
         self.program = Program(graph.name, {}, {})
 
     def run(self, ordered: bool) -> Program:
@@ -247,6 +248,7 @@ class _Lowering:
         self.missing.append(self._lacks(node, f"{op}({types}) -> ({results}){weights}"))
 
     def _lacks(self, node: Node, what: str) -> str:
+        self.lacking.add(node.name)
         return (
             f"{self.graph.name}: node {node.name!r}: the runtime has no kernel for {what}; "
             f"{self._cut(node)}add a kernel under cpp/kernels"
@@ -254,8 +256,10 @@ class _Lowering:
 
     def _cut(self, node: Node) -> str:
         """How the model is made to end before a node, where something that computes is before it."""
-        for ref in node.inputs:
-            made = self.graph.nodes[ref.node].op not in ("Const", "Placeholder")
+        lists = [self.graph.nodes[ref.node] for ref in node.inputs]
+        sequences = [made.inputs[0] for made in lists if made.op == "TensorListFromTensor"]
+        for ref in sequences + node.inputs:  # what a loop goes over rather than what it begins with
+            made = self.graph.nodes[ref.node].op not in ("Const", "Placeholder") and ref.node not in self.lacking
             if made and self.graph.type_of(ref).dtype in RUNTIME_TYPES:
                 return f"cut the model before it (--outputs {ref.node}:{ref.index}), or "
         return ""

@@ -208,11 +208,10 @@ class Executor:
         """The inputs in the pack's order. Raises UsageError when they do not fit."""
         if not isinstance(inputs, Mapping):
             raise UsageError(f"give the inputs by name: run({{{next(iter(self.inputs), 'x')!r}: array}})")
-        arrays = [_checked(name, kind, inputs) for name, kind in self.inputs.items()]
         for name in inputs:
             if name not in self.inputs:
                 raise UsageError(f"there is no input {name!r}; the inputs are {', '.join(map(repr, self.inputs))}")
-        return arrays
+        return [_checked(name, kind, inputs) for name, kind in self.inputs.items()]
 
     def on_progress(self, callback: Callable[[int, int], bool | None] | None) -> None:
         """After each partition, calls callback(partitions done, partitions); a true answer cancels the run.
@@ -308,7 +307,12 @@ def _checked(name: str, kind: TensorType, inputs: Mapping[str, np.ndarray]) -> n
         raise UsageError(f"the input {name!r} ({kind}) is missing")
     array = np.asarray(inputs[name])
     if array.dtype != kind.dtype.numpy:
-        raise UsageError(f"the input {name!r} is of type {array.dtype}, the model takes {kind.dtype.numpy}")
+        wanted = f"{kind.dtype.numpy}: .astype({kind.dtype.numpy.name!r})"
+        raise UsageError(f"the input {name!r} is of type {array.dtype}, the model takes {wanted}")
     if array.shape != kind.shape:
-        raise UsageError(f"the input {name!r} has shape {array.shape}, the model takes {kind.shape}")
+        text = f"the input {name!r} has shape {array.shape}, the model takes {kind.shape}"
+        if len(array.shape) == len(kind.shape or ()) > 0 and array.shape[1:] == (kind.shape or ())[1:]:
+            size = ",".join(map(str, array.shape))
+            text += f"; run so many at a time, or compile with --input-shapes {name}={size}"
+        raise UsageError(text)
     return np.ascontiguousarray(array)

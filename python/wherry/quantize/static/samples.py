@@ -28,6 +28,9 @@ class Samples:
     """
 
     def __init__(self, source: SampleSource, inputs: Mapping[str, TensorType]) -> None:
+        if not isinstance(source, (Mapping, str, os.PathLike)):
+            name = next(iter(inputs), "x")
+            raise UsageError(f"give the samples by name, calibrate={{{name!r}: array}}, or the path of an .npz")
         self._source = source if isinstance(source, Mapping) else os.fspath(source)
         self._name = "the samples" if isinstance(source, Mapping) else self._source
         self._inputs = {
@@ -57,7 +60,8 @@ class Samples:
             wanted = ", ".join(["samples", *map(str, shape[1:])])
             raise UsageError(f"{self._name}: {name!r} has shape {found}, samples of this model have ({wanted})")
         if found_dtype != dtype:
-            raise UsageError(f"{self._name}: {name!r} is of type {found_dtype}, the model takes {dtype}")
+            wanted = f"{dtype}: .astype({dtype.name!r})"
+            raise UsageError(f"{self._name}: {name!r} is of type {found_dtype}, the model takes {wanted}")
         return found[0]
 
     def _check(self, batch: Mapping[str, np.ndarray]) -> None:
