@@ -64,6 +64,7 @@ inline constexpr int kShortVectors = 2;
 inline constexpr int64_t kHalfColumns = 8;
 inline constexpr int kVectorHalves = static_cast<int>(kSumLanes / kHalfColumns);
 inline constexpr int kMostHalves = kShortVectors * kVectorHalves;
+
 struct PairDot {
   static HWY_INLINE SumVector Add(SumVector sum, SumVector a, SumVector b) {
     const hn::Repartition<int16_t, SumTag> d16;
@@ -75,7 +76,6 @@ struct PairDot {
 
 // Assembler lines, as the target of this namespace has the registers but not the instruction.
 #if HWY_TARGET == HWY_AVX3 && defined(WHERRY_ISA_AVX512VNNI)
-#define WHERRY_SHORT_VNNI 1
 struct VnniPairDot {
   static HWY_INLINE SumVector Add(SumVector sum, SumVector a, SumVector b) {
     asm("vpdpwssd %2, %1, %0" : "+v"(sum.raw) : "v"(a.raw), "v"(b.raw));
@@ -88,15 +88,12 @@ struct VnniPairDot {
   }
 };
 #elif HWY_TARGET == HWY_AVX2 && defined(WHERRY_ISA_AVXVNNI)
-#define WHERRY_SHORT_VNNI 1
 struct VnniPairDot {
   static HWY_INLINE SumVector Add(SumVector sum, SumVector a, SumVector b) {
     asm("%{vex%} vpdpwssd %2, %1, %0" : "+x"(sum.raw) : "x"(a.raw), "x"(b.raw));
     return sum;
   }
 };
-#else
-#define WHERRY_SHORT_VNNI 0
 #endif
 
 // One vector of columns of all rows of a tile: from sums to C.

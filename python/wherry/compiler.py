@@ -201,6 +201,9 @@ def compile(
     _check_arguments(memory_budget, partitions, threads)
     scheme = parse_scheme(quantize)
     held = _tolerance(scheme, tolerance)
+    for option, source in (("samples", samples), ("calibrate", calibrate)):
+        if source is not None and not isinstance(source, (str, os.PathLike, Mapping)):
+            raise UsageError(f"{option}: give them by the inputs' names, {{'x': array}}, or as the path of an .npz")
     static = _static_options(scheme, calibrate, calibration)
     if samples is not None and scheme is None:
         raise UsageError("samples have no effect on a model that is not quantized; say how with quantize")

@@ -103,9 +103,6 @@ class FloatReference:
                     self.batches = [random_inputs(executor.inputs)]
                     self.outputs = [executor.run(batch) for batch in self.batches]
                     return
-                if not isinstance(samples, (Mapping, str, os.PathLike)):
-                    name = next(iter(executor.inputs), "x")
-                    raise UsageError(f"give the samples by name, samples={{{name!r}: array}}, or the path of an .npz")
                 name = "the samples" if isinstance(samples, Mapping) else os.fspath(samples)
                 arrays = dict(samples) if isinstance(samples, Mapping) else read_arrays(samples)
                 _check_finite(name, arrays)

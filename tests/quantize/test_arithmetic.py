@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -188,12 +189,19 @@ def test_samples_that_do_not_fit_are_named(tmp_path: Path) -> None:
     for samples, words in (
         (tmp_path / "s.npz", rf"^{tmp_path}/s\.npz: the input 'x' is of type float64"),
         ({"x": x[:, :5]}, r"^the samples: the input 'x' has shape"),
-        (x, r"^give the samples by name, samples=\{'x': array\}"),
         ({"x": x * np.float32(np.nan)}, r"^the samples: 'x' holds NaN or infinity"),
     ):
         with pytest.raises(wherry.UsageError, match=words):
             wherry.compile(network(), tmp_path / "m.wherry", quantize="int8", samples=samples)
     assert not (tmp_path / "m.wherry").exists()
+
+
+def test_samples_without_names(tmp_path: Path) -> None:
+    nameless: Any = np.ones((2, 12, 12, 8), np.float32)
+    with pytest.raises(wherry.UsageError, match=r"^samples: give them by the inputs' names"):
+        wherry.compile(network(), tmp_path / "m.wherry", quantize="int8", samples=nameless)
+    with pytest.raises(wherry.UsageError, match=r"^calibrate: give them by the inputs' names"):
+        wherry.compile(network(), tmp_path / "m.wherry", quantize="int8-static", calibrate=nameless)
 
 
 def biased() -> wherry.Graph:

@@ -310,13 +310,6 @@ def test_percentile_and_least_error_leave_outliers_out() -> None:
     assert errors["least-error"] == min(errors.values())
 
 
-def test_samples_without_names() -> None:
-    graph = optimised(concrete(lambda x: x * 2))
-    inputs = {name: graph.type_of(Ref(node)) for name, node in graph.inputs.items()}
-    with pytest.raises(UsageError, match=r"give the samples by name, calibrate=\{'x': array\}"):
-        Samples(images(2), inputs)  # type: ignore[arg-type]
-
-
 @pytest.mark.parametrize(
     ("samples", "message"),
     [

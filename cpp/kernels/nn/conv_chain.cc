@@ -350,11 +350,11 @@ void RunPart(const Link& link, const HeldRows& in, math::Rows out, float* to, Is
   patches.image = in.data;
   patches.window = window;
   const bool pointwise = link.pointwise();
-  const float* const matrix = in.data + (out.begin - in.rows.begin) * link.in_row();
+  const float* const matrix = pointwise ? in.data + (out.begin - in.rows.begin) * link.in_row() : nullptr;
   const int64_t m = out.size() * window.w.out;
   if constexpr (kShorts) {
     if (link.step != 0.0F) {
-      const math::ShortRows rows = {matrix, link.channels, pointwise ? nullptr : &patches};
+      const math::ShortRows rows = {matrix, pointwise ? link.channels : 0, pointwise ? nullptr : &patches};
       const math::ShortGemmPlan plan = PlanShortPart(link, m, isa);
       for (int64_t task = 0; task < plan.tasks(); ++task) {
         math::RunShortGemmTask(plan, rows, link.step, link.shorts, link.epilogue, to, link.outputs, task, scratch);

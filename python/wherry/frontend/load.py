@@ -87,7 +87,7 @@ def _read_path(path: Path, signature: str | None) -> Source:
         magic = stream.read(8)
     if magic[:4] == b"PK\3\4" and path.suffix != ".keras":
         raise LoadError(f"{path}: a zip file; a Keras model's name ends in .keras, so rename it if it is one")
-    if path.suffix in (".keras", ".h5", ".hdf5") or magic[:4] == b"PK\3\4" or magic == b"\x89HDF\r\n\x1a\n":
+    if path.suffix in (".keras", ".h5", ".hdf5") or magic == b"\x89HDF\r\n\x1a\n":
         _no_signature(signature, str(path))
         return keras_model.from_file(path)
     if path.suffix in (".pb", ".pbtxt"):

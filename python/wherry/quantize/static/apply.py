@@ -55,7 +55,7 @@ def quantize_static(
     if max(outputs.values(), default=0.0) > tolerance:
         trials.choose_shorts(_SHORTS * tolerance)
         groups = _Groups(trials)
-        found = search(groups.choices(_MARGIN * tolerance))
+        found = search(groups.choices(_MARGIN * tolerance, groups.negligible))
         if not found.fits:  # single values may move far where a whole output hardly does
             found = search(groups.choices(_MARGIN * tolerance, 0.0))
         forms = groups.layer_forms(found.forms)
@@ -102,6 +102,7 @@ class _Groups:
         self.trials = trials
         graph = trials.graph
         self.large = trials.large
+        self.negligible = _NEGLIGIBLE_LARGE if self.large else _NEGLIGIBLE
         self.names = [*trials.linear, *trials.reducible]
         self.groups: dict[str, list[str]] = {}
         if not self.large:
@@ -125,14 +126,12 @@ class _Groups:
         self._base = {group: WIDE if self.large and WIDE in self._forms(group) else FLOATS for group in self.groups}
         self._expected = self._outputs(self._base)
 
-    def choices(self, limit: float, negligible: float | None = None) -> Choices:
+    def choices(self, limit: float, negligible: float) -> Choices:
         """Measures every group alone: all in their cheapest form, and those whose errors count in the others too.
 
         negligible: of the limit; groups whose root mean square errors together are less have their cheapest form only.
         """
         cheapest = {group: self._moved(group, self._forms(group)[0]) for group in self.groups}
-        if negligible is None:
-            negligible = _NEGLIGIBLE_LARGE if self.large else _NEGLIGIBLE
         left = (negligible * limit) ** 2
         found: dict[str, dict[str, float]] = {}
         for group in sorted(cheapest, key=cheapest.__getitem__):

@@ -28,9 +28,6 @@ class Samples:
     """
 
     def __init__(self, source: SampleSource, inputs: Mapping[str, TensorType]) -> None:
-        if not isinstance(source, (Mapping, str, os.PathLike)):
-            name = next(iter(inputs), "x")
-            raise UsageError(f"give the samples by name, calibrate={{{name!r}: array}}, or the path of an .npz")
         self._source = source if isinstance(source, Mapping) else os.fspath(source)
         self._name = "the samples" if isinstance(source, Mapping) else self._source
         self._inputs = {
